@@ -1,0 +1,44 @@
+"""A PostgreSQL and a Redis of this run's own, started before anything of the app is imported.
+
+`config` reads the environment once, at its first import: the servers have to stand before pytest
+collects the test modules. The fixtures, which import the app, lie in `tests/stage.py`.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from dev.services import Postgres, Redis, free_port
+
+_servers = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, point the app to them, and only then load the fixtures."""
+    folder = Path(tempfile.mkdtemp(prefix="pushcart-tests-"))
+    _servers.callback(shutil.rmtree, folder, ignore_errors=True)
+    postgres = _servers.enter_context(Postgres(folder / "postgres", free_port(), durable=False))
+    redis = _servers.enter_context(Redis(folder / "redis", free_port(), durable=False))
+    postgres.create_database("pushcart")
+    os.environ.update(
+        DATABASE_URL=postgres.url("pushcart"),
+        REDIS_URL=redis.url,
+        SECRET_KEY="a-secret-for-the-tests-alone",
+        ADMIN_API_KEY="a-key-for-the-tests-alone",
+        SHOP_CURRENCY="USD",
+        PUBLIC_READS="1",
+        MAX_IMPORT_BYTES=str(4 * 1024 * 1024),
+        JOB_LEASE_SECONDS="2",
+        JOB_SWEEP_SECONDS="0.5",
+        LOG_LEVEL="INFO",
+    )
+    config.pluginmanager.import_plugin("tests.stage")
+
+
+def pytest_unconfigure() -> None:
+    """Stop what was started."""
+    _servers.close()
