@@ -1,0 +1,266 @@
+"""`db`, every table, and the one way to read outside a transaction.
+
+What must hold is enforced here by named constraints, so that no code path can store anything
+else. Times are `timestamptz`; money and weights are exact numerics.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Executable,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Row,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry, relationship
+
+JSONObject = dict[str, Any]
+
+
+class _ExactJSON(JSONB):
+    """JSON whose changes are seen exactly: in Python True == 1, in JSON it is another value."""
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return json.dumps(x, sort_keys=True) == json.dumps(y, sort_keys=True)
+
+
+_JSON = _ExactJSON(none_as_null=True)  # None is NULL, not the JSON value null
+
+
+class Base(DeclarativeBase):
+    """The declarative base: naming convention and the column type of each Python type."""
+
+    registry = registry(
+        metadata=MetaData(
+            naming_convention={
+                "pk": "pk_%(table_name)s",
+                "fk": "fk_%(table_name)s_%(column_0_name)s",
+                "uq": "uq_%(table_name)s_%(column_0_name)s",
+                "ix": "ix_%(table_name)s_%(column_0_name)s",
+                "ck": "ck_%(table_name)s_%(constraint_name)s",
+            }
+        ),
+        type_annotation_map={
+            str: Text,
+            int: BigInteger,
+            datetime: TIMESTAMP(timezone=True),
+            Decimal: Numeric,
+            JSONObject: _JSON,
+            list[str]: _JSON,
+            list[JSONObject]: _JSON,
+        },
+    )
+
+
+db = SQLAlchemy(model_class=Base)
+
+PRODUCT_STATUSES = ("draft", "active", "archived")
+# queued: waits for a worker · running: claimed under a lease · the rest are final
+JOB_STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class Product(Base):
+    """The aggregate: what a shop sells, with its variants and its rendered public document."""
+
+    __tablename__ = "products"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    handle: Mapped[str]
+    name: Mapped[str]
+    description: Mapped[str | None]
+    status: Mapped[str] = mapped_column(server_default="active")
+    vendor: Mapped[str | None]
+    category: Mapped[str | None]
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    options: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    images: Mapped[list[JSONObject]] = mapped_column(server_default=text("'[]'"))
+    metadata_: Mapped[JSONObject] = mapped_column("metadata", server_default=text("'{}'"))
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleted_at: Mapped[datetime | None]
+    # The public JSON, and the fingerprint of the SQL that rendered it: catalog/documents.py.
+    document: Mapped[str] = mapped_column(server_default="", deferred=True)
+    document_shape: Mapped[int] = mapped_column(server_default=text("0"), index=True)
+
+    variants: Mapped[list["Variant"]] = relationship(
+        order_by="Variant.id", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    __table_args__ = (
+        # A deleted product gives its handle free, so uniqueness holds among the living.
+        Index(
+            "uq_products_handle", "handle", unique=True, postgresql_where=text("deleted_at IS NULL")
+        ),
+        # NFC is `values.handle`'s business: PostgreSQL may know a newer Unicode than Python, and
+        # would then refuse what Python has normalised.
+        CheckConstraint(
+            "char_length(handle) BETWEEN 1 AND 255 AND handle = btrim(handle)"
+            " AND handle !~ '[/\\u0001-\\u001f\\u007f-\\u009f]'",
+            name="handle",
+        ),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 512", name="name"),
+        CheckConstraint(_one_of("status", PRODUCT_STATUSES), name="status"),
+        CheckConstraint("char_length(vendor) <= 255", name="vendor"),
+        CheckConstraint("char_length(category) <= 512", name="category"),
+        CheckConstraint("jsonb_typeof(tags) = 'array'", name="tags"),
+        CheckConstraint("jsonb_typeof(options) = 'array'", name="options"),
+        CheckConstraint("jsonb_typeof(images) = 'array'", name="images"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("version >= 1", name="version"),
+    )
+
+
+class Variant(Base):
+    """What is in the basket: one combination of a product's options, with price and stock."""
+
+    __tablename__ = "variants"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    # Deferred, because an import writes the variants of a new product before the product itself:
+    # only then can the product's row be written once, with its document.
+    product_id: Mapped[int] = mapped_column(
+        ForeignKey("products.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED")
+    )
+    sku: Mapped[str | None]
+    options: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    price: Mapped[Decimal | None]
+    compare_at_price: Mapped[Decimal | None]
+    barcode: Mapped[str | None]
+    weight_grams: Mapped[Decimal | None]
+    stock: Mapped[int | None]  # null: not tracked
+    backorder: Mapped[bool] = mapped_column(server_default=text("false"))
+
+    __table_args__ = (
+        # A variant's identity. Hashed, since three long option values outgrow a B-tree entry.
+        Index(
+            "uq_variants_product_id_options", "product_id", text("md5(options::text)"), unique=True
+        ),
+        Index("ix_variants_sku", "sku", postgresql_where=text("sku IS NOT NULL")),
+        CheckConstraint("jsonb_typeof(options) = 'object'", name="options"),
+        CheckConstraint("price >= 0", name="price"),
+        CheckConstraint("compare_at_price >= 0", name="compare_at_price"),
+        CheckConstraint("weight_grams >= 0", name="weight_grams"),
+        CheckConstraint("char_length(sku) BETWEEN 1 AND 255", name="sku"),
+        CheckConstraint("char_length(barcode) BETWEEN 1 AND 255", name="barcode"),
+        CheckConstraint("stock BETWEEN -2147483647 AND 2147483647", name="stock"),
+    )
+
+
+class StoredFile(Base):
+    """An upload or a result. It lives in the database because a dyno's disk does not last."""
+
+    __tablename__ = "files"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    filename: Mapped[str | None]
+    size_bytes: Mapped[int | None]  # null: still arriving, or its sender went away
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class FileChunk(Base):
+    """One piece of a stored file; pieces are numbered from 0."""
+
+    __tablename__ = "file_chunks"
+
+    file_id: Mapped[int] = mapped_column(
+        ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Job(Base):
+    """The truth about a piece of background work; Celery carries no more than its id."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[str]
+    task: Mapped[str]  # the Celery task that does it
+    params: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    caller: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("files.id"))
+    status: Mapped[str] = mapped_column(server_default="queued")
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))  # the fencing token
+    stalls: Mapped[int] = mapped_column(server_default=text("0"))  # attempts since the last step
+    lease_until: Mapped[datetime | None]
+    run_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    publish_at: Mapped[datetime] = mapped_column(server_default=func.now())  # when the sweep may
+    publishes: Mapped[int] = mapped_column(server_default=text("0"))
+    checkpoint: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    progress: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    result: Mapped[JSONObject | None]
+    error: Mapped[JSONObject | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_one_of("status", JOB_STATUSES), name="status"),
+        CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="lease"),
+        CheckConstraint(
+            "(status IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_at"
+        ),
+        Index(
+            "ix_jobs_unfinished",
+            "status",
+            "publish_at",
+            postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+    )
+
+
+class JobError(Base):
+    """One refused row of a job's file: where, what stood there, and what is wrong with it."""
+
+    __tablename__ = "job_errors"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    line: Mapped[int]  # physical line of the file, heading = 1
+    column: Mapped[str | None]
+    value: Mapped[str | None]
+    code: Mapped[str]
+    detail: Mapped[str]
+
+    __table_args__ = (Index("ix_job_errors_job_id_line", "job_id", "line", "id"),)
+
+
+def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    """Rows of a read-only statement in one round trip: autocommit, so no BEGIN and no ROLLBACK.
+
+    A connection that died in the pool (PostgreSQL restarted, a proxy dropped it) is found out by
+    its first use, which is safe to repeat for a read: it is tried once more on a fresh one.
+    """
+    try:
+        return _read(statement, params)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return _read(statement, params)
+
+
+def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return connection.execute(statement, params).all()

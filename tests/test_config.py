@@ -1,0 +1,129 @@
+"""Settings: typed, loud on a bad value, and from `.env` only on a developer's machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from environs import EnvError
+from sqlalchemy import make_url
+
+import config
+from tests.processes import ROOT
+
+
+def run(*command: str, without: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
+    """The status and the output of a command in the checkout, in another environment."""
+    merged = {**os.environ, **environment}
+    kept = {name: value for name, value in merged.items() if name not in without}
+    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://host/shop"),
+        ("DATABASE_URL", "postgresqlx://host/shop"),
+        ("DATABASE_URL", ""),
+        ("REDIS_URL", "http://host"),
+        ("REDIS_URL", ""),
+        ("SECRET_KEY", "short"),
+        ("ADMIN_API_KEY", "short"),
+        ("PUBLIC_READS", "maybe"),
+        ("SHOP_CURRENCY", "usd"),
+        ("SHOP_CURRENCY", "DOLLAR"),
+        ("MAX_BODY_BYTES", "1 MB"),
+        ("MAX_BODY_BYTES", "0"),
+        ("MAX_IMPORT_BYTES", "-1"),
+        ("JOB_LEASE_SECONDS", "0"),
+        ("JOB_LEASE_SECONDS", "soon"),
+        ("JOB_SWEEP_SECONDS", "0.1"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(EnvError, match=name):
+        config.load()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "SECRET_KEY"])
+def test_what_has_no_default_must_be_there(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+
+    with pytest.raises(EnvError, match=name):
+        config.load()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+@pytest.mark.parametrize("rest", ["u:p%40@host:5432/shop?sslmode=require", "/shop", "host"])
+def test_the_database_url_names_the_driver(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, rest: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://{rest}")
+
+    url = config.load().database_url
+
+    assert url == f"postgresql+psycopg2://{rest}"
+    assert make_url(url).drivername == "postgresql+psycopg2"
+
+
+def test_there_is_no_admin_key_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADMIN_API_KEY")
+
+    assert config.load().admin_api_key == ""
+
+
+@pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("USD", 2), ("KWD", 3)])
+def test_a_currency_has_its_own_decimals(
+    monkeypatch: pytest.MonkeyPatch, currency: str, decimals: int
+) -> None:
+    monkeypatch.setenv("SHOP_CURRENCY", currency)
+
+    assert config.load().currency_decimals == decimals
+
+
+def test_the_environment_beats_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SHOP_CURRENCY=JPY\nLOG_LEVEL=DEBUG\n")
+    monkeypatch.setenv("SHOP_CURRENCY", "KWD")
+    monkeypatch.delenv("LOG_LEVEL")
+
+    settings = config.load(file)
+
+    assert (settings.currency, settings.log_level) == ("KWD", "DEBUG")
+
+
+def test_a_developers_machine_reads_the_file() -> None:
+    status, output = run(sys.executable, "-c", "import config", without=("SECRET_KEY", "DYNO"))
+
+    assert status == 0, output
+
+
+def test_a_dyno_does_not_read_the_file() -> None:
+    status, output = run(
+        sys.executable, "-c", "import config", without=("SECRET_KEY",), DYNO="web.1"
+    )
+
+    assert status != 0
+    assert "SECRET_KEY" in output
+
+
+def test_a_dyno_does_not_even_have_the_file() -> None:
+    """Flask's own command line reads `.env` wherever it lies, `DYNO` or not."""
+    ignored = (ROOT / ".slugignore").read_text().splitlines()
+
+    assert ".env" in ignored
+
+
+def test_celery_takes_herokus_redis_url() -> None:
+    program = "from tasks import celery; celery.backend; celery.connection_for_write()"
+
+    status, output = run(sys.executable, "-c", program, REDIS_URL="rediss://:secret@host:6380")
+
+    assert status == 0, output

@@ -1,0 +1,234 @@
+"""Migrations make what the models say, and every constraint refuses what it is there for."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask
+from flask_migrate import Migrate, downgrade, upgrade
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from config import settings
+from models import db
+from tests.processes import ROOT
+
+COLUMNS = """
+    SELECT table_name || '.' || column_name || ': ' || data_type || ' ' || is_nullable || ' '
+        || coalesce(column_default, '') || ' ' || is_identity
+    FROM information_schema.columns
+    WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+"""
+CONSTRAINTS = """
+    SELECT conrelid::regclass || '.' || conname || ': ' || pg_get_constraintdef(oid)
+    FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+"""
+INDEXES = (
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+)
+
+
+@pytest.fixture
+def empty() -> Iterator[Flask]:
+    """An app of the same models and migrations on an empty database of its own."""
+    with scratch_database("scratch_migrations") as app:
+        yield app
+
+
+@contextmanager
+def scratch_database(name: str) -> Iterator[Flask]:
+    """A database that lives as long as the block, and an app that has only that."""
+    url = make_url(settings.database_url)
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        app = Flask(name)
+        app.config["SQLALCHEMY_DATABASE_URI"] = url.set(database=name)
+        db.init_app(app)
+        Migrate(app, db, directory=str(ROOT / "migrations"))
+        with app.app_context():
+            yield app
+            db.session.remove()
+            db.engine.dispose()
+        connection.execute(text(f"DROP DATABASE {name}"))
+    server.dispose()
+
+
+def catalogue(query: str) -> set[str]:
+    """What PostgreSQL's catalogue holds in the current app's database."""
+    with db.engine.connect() as connection:
+        return set(connection.execute(text(query)).scalars())
+
+
+@pytest.mark.usefixtures("empty")
+@pytest.mark.parametrize(
+    "query", [COLUMNS, CONSTRAINTS, INDEXES], ids=["columns", "constraints", "indexes"]
+)
+def test_migrating_gives_exactly_what_the_models_say(query: str) -> None:
+    upgrade()
+    migrated = catalogue(query)
+
+    with scratch_database("scratch_models"):
+        db.create_all()
+        declared = catalogue(query)
+
+    assert declared
+    assert migrated == declared
+
+
+@pytest.mark.usefixtures("empty")
+def test_every_migration_can_be_taken_back_and_applied_again() -> None:
+    upgrade()
+    first = catalogue(CONSTRAINTS) | catalogue(INDEXES) | catalogue(COLUMNS)
+
+    downgrade(revision="base")
+    nothing = catalogue(CONSTRAINTS) | catalogue(INDEXES) | catalogue(COLUMNS)
+    upgrade()
+
+    assert nothing == set()
+    assert catalogue(CONSTRAINTS) | catalogue(INDEXES) | catalogue(COLUMNS) == first
+
+
+def test_migrations_are_numbered_and_follow_one_another() -> None:
+    files = sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+
+    for number, file in enumerate(files, start=1):
+        source = file.read_text()
+        assert file.name.startswith(f"{number:04}_")
+        assert f'revision = "{number:04}"' in source, file.name
+        before = f'"{number - 1:04}"' if number > 1 else "None"
+        assert f"down_revision = {before}" in source, file.name
+    assert files
+
+
+def test_every_constraint_is_named_after_its_table(session: Session) -> None:
+    kinds = {"c": "ck", "f": "fk", "p": "pk", "u": "uq"}
+    rows = session.execute(
+        text(
+            "SELECT contype, conrelid::regclass::text, conname FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f', 'p', 'u')"
+            " AND conrelid <> 'alembic_version'::regclass"
+        )
+    ).all()
+
+    odd = [
+        name for kind, table, name in rows
+        if not re.fullmatch(f"{kinds[kind]}_{table}(?!_{kinds[kind]}_)(_[a-z_]+)?", name)
+    ]  # fmt: skip
+
+    assert rows
+    assert odd == []
+
+
+def product(**columns: str) -> str:
+    """An INSERT of a product, each column given as SQL."""
+    return insert("products", **{"id": "9", "handle": "'mug'", "name": "'Mug'", **columns})
+
+
+def variant(**columns: str) -> str:
+    """An INSERT of a variant of the product 1."""
+    return insert("variants", **{"product_id": "1", "options": """'{"a": "b"}'""", **columns})
+
+
+def job(**columns: str) -> str:
+    """An INSERT of a job."""
+    return insert("jobs", **{"kind": "'import'", "task": "'catalog.import'", **columns})
+
+
+def insert(table: str, **columns: str) -> str:
+    """An INSERT statement from SQL expressions."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"  # noqa: S608  # ours
+
+
+REFUSED = [
+    ("ck_products_handle", product(handle="''")),
+    ("ck_products_handle", product(handle="repeat('h', 256)")),
+    ("ck_products_handle", product(handle="' mug'")),
+    ("ck_products_handle", product(handle="'a/b'")),
+    ("ck_products_handle", product(handle=r"E'a\nb'")),
+    ("ck_products_name", product(name="''")),
+    ("ck_products_name", product(name="repeat('n', 513)")),
+    ("ck_products_status", product(status="'sold'")),
+    ("ck_products_vendor", product(vendor="repeat('v', 256)")),
+    ("ck_products_category", product(category="repeat('c', 513)")),
+    ("ck_products_tags", product(tags="'{}'")),
+    ("ck_products_options", product(options="'{}'")),
+    ("ck_products_images", product(images="'{}'")),
+    ("ck_products_metadata", product(metadata="'[]'")),
+    ("ck_products_version", product(version="0")),
+    ("uq_products_handle", product(handle="'tee'")),
+    ("ck_variants_options", variant(options="'[]'")),
+    ("ck_variants_price", variant(price="-0.01")),
+    ("ck_variants_compare_at_price", variant(compare_at_price="-0.01")),
+    ("ck_variants_weight_grams", variant(weight_grams="-1")),
+    ("ck_variants_sku", variant(sku="''")),
+    ("ck_variants_sku", variant(sku="repeat('s', 256)")),
+    ("ck_variants_barcode", variant(barcode="''")),
+    ("ck_variants_stock", variant(stock="2147483648")),
+    ("ck_variants_stock", variant(stock="-2147483648")),
+    ("uq_variants_product_id_options", variant(options="'{}'")),
+    ("fk_variants_product_id", variant(product_id="999")),
+    ("fk_file_chunks_file_id", insert("file_chunks", file_id="999", number="0", content="''")),
+    ("fk_jobs_file_id", job(file_id="999")),
+    ("ck_jobs_status", job(status="'stuck'", finished_at="now()")),
+    ("ck_jobs_lease", job(status="'running'")),
+    ("ck_jobs_lease", job(lease_until="now()")),
+    ("ck_jobs_finished_at", job(status="'failed'")),
+    ("ck_jobs_finished_at", job(finished_at="now()")),
+    ("fk_job_errors_job_id", insert("job_errors", job_id="999", line="1", code="''", detail="''")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def tee(session: Session) -> Session:
+    """A session that sees the product 1, `tee`, with one variant; deferred checks come at once."""
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    session.execute(text(product(id="1", handle="'tee'")))
+    session.execute(text(variant(options="'{}'")))
+    return session
+
+
+@pytest.mark.parametrize(("constraint", "statement"), REFUSED, ids=[n for n, _ in REFUSED])
+def test_a_constraint_refuses(tee: Session, constraint: str, statement: str) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        tee.execute(text(statement))
+
+    assert refused.value.orig is not None
+    assert refused.value.orig.diag.constraint_name == constraint  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "statement", [product(), variant(), job()], ids=["product", "variant", "job"]
+)
+def test_what_breaks_no_rule_is_taken(tee: Session, statement: str) -> None:
+    tee.execute(text(statement))
+
+
+def test_every_constraint_of_the_models_has_been_tried() -> None:
+    declared = {
+        str(rule.name)
+        for table in db.metadata.tables.values()
+        for rule in (*table.constraints, *table.indexes)
+        if isinstance(rule, CheckConstraint | ForeignKeyConstraint)
+        or (isinstance(rule, Index) and rule.unique)
+    }
+
+    assert declared == {name for name, _ in REFUSED}
+
+
+def test_a_deleted_product_does_not_count_for_a_handle(tee: Session) -> None:
+    tee.execute(text("UPDATE products SET deleted_at = now() WHERE id = 1"))
+
+    tee.execute(text(product(handle="'tee'")))
+
+
+def test_a_variant_may_come_before_its_product_within_a_transaction(session: Session) -> None:
+    session.execute(text(variant()))
+
+    session.execute(text(product(id="1")))
+
+    session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))

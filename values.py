@@ -1,0 +1,154 @@
+"""The rules for single values, shared by the JSON schemas and the catalogue file readers.
+
+Each function takes a value as it came from outside, returns it in its stored form, or raises
+`Fault` with a stable code. No function here knows a field name, a row or a request.
+"""
+
+import re
+import unicodedata
+from decimal import Decimal
+from functools import lru_cache
+
+from config import settings
+from errors import Fault
+
+# PostgreSQL's B-tree refuses an entry above 2,704 bytes; a character takes up to four. Whatever
+# is indexed therefore stays below 600 characters.
+HANDLE_LIMIT = 255
+NAME_LIMIT = 512
+LABEL_LIMIT = 255  # vendor, category, SKU, barcode, a tag, an option's name or value
+DESCRIPTION_LIMIT = 512 * 1024  # Shopify's own limit on body_html, in characters
+URL_LIMIT = 2048
+MAX_STOCK = 2**31 - 1
+MAX_AMOUNT = Decimal(10) ** 12
+MAX_WEIGHT_GRAMS = Decimal(10) ** 9
+
+# U+2028 and U+2029 are line breaks, and glibc, which PostgreSQL may ask, calls them control too.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_INTEGER = re.compile(r"-?[0-9]+")
+_HYPHENS = re.compile(r"-+")
+_URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_CENT = Decimal(1).scaleb(-settings.currency_decimals)
+_MILLIGRAM = Decimal("0.001")
+
+
+def text(value: object, limit: int) -> str:
+    """Any text in NFC, up to `limit` characters; NUL and lone surrogates are refused.
+
+    PostgreSQL stores neither U+0000 nor a surrogate, so letting one in would be a 500 later.
+    """
+    if not isinstance(value, str):
+        raise Fault("not_text", "must be text")
+    if "\0" in value:
+        raise Fault("nul_character", "holds a NUL character (U+0000)")
+    if not value.isascii():  # what is needs no care, and is most of what comes
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Fault("lone_surrogate", "holds half of a surrogate pair") from None
+        if not unicodedata.is_normalized("NFC", value):
+            value = unicodedata.normalize("NFC", value)
+    if len(value) > limit:
+        raise Fault("too_long", f"is longer than {limit} characters")
+    return value
+
+
+def label(value: object, limit: int = LABEL_LIMIT) -> str:
+    """One line of text, trimmed and not blank: a name, a vendor, a SKU, a tag."""
+    trimmed = text(value, DESCRIPTION_LIMIT).strip()
+    if not trimmed:
+        raise Fault("blank", "must not be blank")
+    if len(trimmed) > limit:
+        raise Fault("too_long", f"is longer than {limit} characters")
+    if not trimmed.isprintable() and _CONTROL.search(trimmed):
+        raise Fault("control_character", "holds a control character or a line break")
+    return trimmed
+
+
+def name(value: object) -> str:
+    """One longer line: a product's name, a category path, the text for an image."""
+    return label(value, NAME_LIMIT)
+
+
+def description(value: object) -> str:
+    """HTML as given: neither trimmed nor changed beyond NFC."""
+    return text(value, DESCRIPTION_LIMIT)
+
+
+def handle(value: object) -> str:
+    """A product's public name in URLs: any NFC text without `/` or control characters."""
+    trimmed = label(value, HANDLE_LIMIT)
+    if "/" in trimmed:
+        raise Fault("slash_in_handle", "must not hold a slash")
+    return trimmed
+
+
+def handle_from(name: str) -> str:
+    """The handle derived from a product's name: its letters and digits, joined by hyphens.
+
+    Marks stay with their letters: Hindi and Thai words would fall apart without them.
+    """
+    composed = unicodedata.normalize("NFC", name.lower())
+    kept = (c if unicodedata.category(c)[0] in "LNM" else "-" for c in composed)
+    slug = _HYPHENS.sub("-", "".join(kept)).strip("-")
+    return slug[: HANDLE_LIMIT - 12].rstrip("-") or "product"
+
+
+def url(value: object) -> str:
+    """An absolute http or https address."""
+    address = label(value, URL_LIMIT)
+    if not _URL.fullmatch(address):
+        raise Fault("not_a_url", "must be an absolute http:// or https:// address")
+    return address
+
+
+@lru_cache(maxsize=4096)  # prices repeat: in a catalogue file most of them are cache hits
+def money(value: str) -> Decimal:
+    """An amount of the shop's currency, with exactly that currency's number of decimals.
+
+    Plain ASCII digits with an optional point; exponents, NaN and Infinity are refused. More
+    decimals than the currency has are accepted only when they are zeros.
+    """
+    amount = _decimal(value, "1250.00")
+    if amount < 0:
+        raise Fault("negative", "must not be negative")
+    if amount >= MAX_AMOUNT:
+        raise Fault("too_large", f"must be below {MAX_AMOUNT}")
+    rounded = amount.quantize(_CENT)
+    if rounded != amount:
+        raise Fault(
+            "too_many_decimals",
+            f"has more decimals than {settings.currency} allows ({settings.currency_decimals})",
+        )
+    return rounded
+
+
+@lru_cache(maxsize=4096)
+def weight_grams(value: str) -> Decimal:
+    """A weight in grams, kept to the milligram: exports convert from pounds with long tails."""
+    weight = _decimal(value, "453.6")
+    if weight < 0:
+        raise Fault("negative", "must not be negative")
+    if weight >= MAX_WEIGHT_GRAMS:
+        raise Fault("too_large", f"must be below {MAX_WEIGHT_GRAMS}")
+    return weight.quantize(_MILLIGRAM)
+
+
+def _decimal(value: str, example: str) -> Decimal:
+    # Decimal() itself takes exponents, NaN, underscores and Arabic digits: the pattern does not.
+    # The length is capped because Decimal is quadratic in it.
+    if len(value) > 40 or not _DECIMAL.fullmatch(value):
+        raise Fault("not_a_number", f"is not a plain decimal number such as {example}")
+    return Decimal(value)
+
+
+def stock(value: int | str) -> int:
+    """A count of pieces. Real shops carry negative stock, so only the size is limited."""
+    if isinstance(value, str):
+        if len(value) > 12 or not _INTEGER.fullmatch(value):
+            raise Fault("not_an_integer", "is not a whole number")
+        value = int(value)
+    if abs(value) > MAX_STOCK:
+        raise Fault("too_large", f"must lie between -{MAX_STOCK} and {MAX_STOCK}")
+    return value
