@@ -1,0 +1,92 @@
+"""The read model: turns `ProductSchema` into the SQL that renders a product's public JSON.
+
+A document is rendered by PostgreSQL in the transaction that writes the product, and read back as
+it is. The schema stays the only declaration of the shape: this module walks its fields, and a
+property test holds what PostgreSQL renders against `ProductSchema().dump()`.
+"""
+
+import zlib
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+from marshmallow import Schema, fields
+from sqlalchemy import Row, or_, select, text
+from sqlalchemy.orm import Session
+
+from models import Product
+from schemas import Money, ProductSchema, Timestamp, VariantSchema, Weight
+
+
+def document_sql(source: str) -> str:
+    """SQL for the document (text) of the product in `source`, a relation with its columns."""
+    return f"(SELECT row_to_json(d)::text FROM (SELECT {_columns(ProductSchema(), source)}) d)"
+
+
+def render(session: Session, product_ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """Render these products' documents in the caller's transaction; returns what is to be read."""
+    return session.execute(_RENDER, {"ids": list(product_ids), "shape": SHAPE}).all()
+
+
+def render_outdated(session: Session, limit: int = 1000) -> int:
+    """Render up to `limit` documents that were rendered by other code; returns how many."""
+    ids = session.scalars(
+        select(Product.id)
+        .where(or_(Product.document_shape < SHAPE, Product.document_shape > SHAPE))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    render(session, ids)
+    return len(ids)
+
+
+def _columns(schema: Schema, source: str) -> str:
+    # `metadata_` in Python is `metadata` in the table: the declarative base owns the plain name.
+    columns = {name: (field.attribute or name).rstrip("_") for name, field in schema.fields.items()}
+    return ", ".join(
+        f'{_value(schema.fields[name], f"{source}.{column}")} AS "{name}"'
+        for name, column in columns.items()
+    )
+
+
+@singledispatch
+def _value(field: fields.Field[Any], column: str) -> str:
+    """The SQL that gives a column the JSON form that its schema field gives it in Python."""
+    return column
+
+
+@_value.register
+def _money(field: Money, column: str) -> str:
+    return f"{column}::text"
+
+
+@_value.register
+def _weight(field: Weight, column: str) -> str:
+    return f"trim_scale({column})"
+
+
+@_value.register
+def _timestamp(field: Timestamp, column: str) -> str:
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
+@_value.register
+def _list(field: fields.List, column: str) -> str:  # type: ignore[type-arg]  # dispatch needs a class
+    """Lists of plain values are stored as JSON; variants are rows of their own."""
+    source, _, name = column.rpartition(".")
+    if name != "variants":
+        return column
+    return (
+        "(SELECT coalesce(json_agg(row_to_json(i) ORDER BY i.id), '[]')"
+        f" FROM (SELECT {_columns(VariantSchema(), 'v')} FROM variants v"
+        f" WHERE v.product_id = {source}.id) i)"
+    )
+
+
+_DOCUMENT = document_sql("products")
+# A signed 32-bit fingerprint of the rendering: a release re-renders the rows that carry another.
+SHAPE = zlib.crc32(_DOCUMENT.encode()) - 2**31
+_RENDER = text(
+    f"UPDATE products SET document = {_DOCUMENT}, document_shape = :shape WHERE id = ANY(:ids)"
+    " RETURNING id, version, document, document_shape"
+)
