@@ -1,0 +1,75 @@
+"""The sweep: finds jobs that nobody works on, and sees to it that somebody does.
+
+Every worker asks for it every few seconds; an advisory lock lets one at a time through.
+"""
+
+import logging
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from jobs.queue import publish, take_unpublished
+from models import Job, StoredFile
+
+log = logging.getLogger(__name__)
+
+# Attempts that may end without completing a single step before the job is given up: a job that
+# kills its worker each time must not do so for ever.
+MAX_STALLS = 5
+_LOCK = 0x7075736863617274  # "pushcart"
+
+
+def sweep(session: Session) -> int:
+    """Fail jobs that stalled for good, requeue orphans, publish what waits; returns how many.
+
+    Commits before it publishes, so that a worker never sees a wake-up before its row.
+    """
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
+        return 0
+    _give_up(session)
+    _requeue_orphans(session)
+    _forget_partial_uploads(session)
+    wakeups = [(job.id, job.task, job.caller) for job in take_unpublished(session)]
+    session.commit()
+    return sum(publish(*wakeup) for wakeup in wakeups)
+
+
+def _give_up(session: Session) -> None:
+    detail = f"Given up after {MAX_STALLS} attempts that ended without completing a step."
+    given_up = session.scalars(
+        update(Job)
+        .where(_orphaned(), Job.stalls >= MAX_STALLS)
+        .values(
+            status="failed",
+            lease_until=None,
+            finished_at=func.now(),
+            error={"code": "attempts_exhausted", "detail": detail},
+        )
+        .returning(Job.id)
+    )
+    for job_id in given_up:
+        log.error("job %s: %s", job_id, detail)
+
+
+def _requeue_orphans(session: Session) -> None:
+    orphans = session.scalars(
+        update(Job)
+        .where(_orphaned())
+        .values(status="queued", lease_until=None, publish_at=func.now(), publishes=0)
+        .returning(Job.id)
+    )
+    for job_id in orphans:
+        log.warning("job %s: its worker is gone, queued again", job_id)
+
+
+def _orphaned() -> ColumnElement[bool]:
+    return and_(Job.status == "running", Job.lease_until < func.now())
+
+
+def _forget_partial_uploads(session: Session) -> None:
+    """Delete files whose sender went away in the middle."""
+    long_ago = func.now() - timedelta(hours=1)
+    session.execute(
+        delete(StoredFile).where(StoredFile.size_bytes.is_(None), StoredFile.created_at < long_ago)
+    )
