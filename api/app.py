@@ -1,0 +1,58 @@
+"""The application factory: a table of contents of the HTTP side."""
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from api import commands, context, health, problems
+from api.logs import configure_logging
+from api.v1 import imports, jobs, products
+from config import settings
+from models import db
+from schemas import ma
+
+
+def create_app() -> Flask:
+    """The Flask app: extensions, mechanics of every request, then one blueprint per resource."""
+    app = Flask("pushcart", static_folder=None)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=ENGINE_OPTIONS,
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+    )
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # schemas say the order
+    configure_logging(settings.log_level)
+
+    db.init_app(app)
+    ma.init_app(app)
+    # Constraints and types change too: what the models say is what a migration compares.
+    Migrate(app, db, compare_type=True)
+
+    context.init_app(app)
+    problems.init_app(app)
+    commands.init_app(app)
+
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")
+    app.register_blueprint(imports.blueprint, url_prefix="/api/v1/imports")
+    app.register_blueprint(jobs.blueprint, url_prefix="/api/v1/jobs")
+    return app
+
+
+ENGINE_OPTIONS = {
+    # Heroku's small plans allow 20 connections, shared by two overlapping releases.
+    "pool_size": 3,
+    "max_overflow": 0,
+    "pool_timeout": 5,  # then 503, well before Heroku's router gives up with H12
+    "pool_recycle": 300,
+    "connect_args": {
+        "connect_timeout": 5,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        # A runaway statement, a lock that never comes and a forgotten transaction all end.
+        "options": "-c statement_timeout=10s -c lock_timeout=3s"
+        " -c idle_in_transaction_session_timeout=15s -c timezone=UTC",
+    },
+}

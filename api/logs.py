@@ -1,0 +1,43 @@
+"""Logs: one logfmt line per event on stderr, each with the request id it belongs to."""
+
+import logging
+import sys
+
+from jobs import caller
+
+
+class _LogfmtFormatter(logging.Formatter):
+    """`level=info logger=jobs.running request_id=… msg="…"`; a traceback follows in full."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "request_id": caller.current().request_id,
+            "msg": record.getMessage(),
+        }
+        line = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _quoted(value: str) -> str:
+    if value.isprintable() and not set(' ="\\') & set(value):
+        return value
+    # Escaped, so that no input can forge a line of its own.
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{"".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped)}"'
+
+
+def configure_logging(level: int | str) -> None:
+    """Send the root logger to stderr in logfmt. Safe to call again: the last level wins."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogfmtFormatter())
+    handler.addFilter(_is_no_tick)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _is_no_tick(record: logging.LogRecord) -> bool:
+    """Celery tells of each task twice; of the sweep, every few seconds, that is noise."""
+    return record.levelno > logging.INFO or "jobs.sweep[" not in record.getMessage()

@@ -1,0 +1,37 @@
+"""How gunicorn serves; `gunicorn wsgi:app` reads this file by itself."""
+
+import os
+import socket
+from typing import Any
+
+from models import db
+from wsgi import app
+
+
+def _address() -> str:
+    """All IPv6 addresses, which take IPv4 too, on Heroku's private networks and elsewhere."""
+    port = os.environ.get("PORT", "5000")
+    return f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"
+
+
+bind = _address()
+worker_class = "gthread"
+threads = 4
+# Copy-on-write: the workers share what the app has loaded.
+preload_app = True
+# Heroku's router ends a request after 30 s (H12): ours ends first, with a line in the log.
+timeout = 20
+graceful_timeout = 20
+# Longer than the router keeps an idle connection (90 s): a server that hangs up first is H13.
+keepalive = 95
+# Whatever leaks is returned after a while; the jitter keeps workers from leaving together.
+max_requests = 2000
+max_requests_jitter = 200
+# No one uses it, and a dyno has no one to protect it from.
+control_socket_disable = True
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Forget inherited connections: two processes on one socket garble each other's results."""
+    with app.app_context():
+        db.engine.dispose(close=False)

@@ -1,0 +1,136 @@
+"""Celery's door: `celery -A tasks.celery worker`, and the app that web processes share.
+
+The one place that knows both Flask and Celery. Settings follow the rule that the job's row in
+PostgreSQL is the truth: a lost or repeated message may cost time, never work.
+"""
+
+import logging
+import time
+from typing import Any
+
+from celery import Celery, Task, shared_task
+from celery.signals import setup_logging, worker_process_init
+from flask import Flask, has_request_context
+
+import catalog.tasks  # noqa: F401  # registers its tasks
+from api.app import create_app
+from api.logs import configure_logging
+from config import settings
+from jobs.caller import Caller, acting_for, current
+from jobs.tasks import SweepClock
+from models import db
+
+log = logging.getLogger(__name__)
+
+
+class ContextTask(Task):  # type: ignore[misc]  # Celery ships no types
+    """A task that runs inside the app, on behalf of the request that caused it.
+
+    The caller (request id, base URL, key id) travels in the message's headers. The task runs in
+    a request context of that base URL, so that `url_for(..., _external=True)` builds links to the
+    caller's host, and its log lines bear the caller's request id.
+    """
+
+    abstract = True
+    flask_app: Flask
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the task, with the current caller in its headers."""
+        options["headers"] = {"caller": current().as_dict(), **(options.get("headers") or {})}
+        return super().apply_async(args, kwargs, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in its caller's context."""
+        if has_request_context():  # called as a function by something that has a context already
+            return self.run(*args, **kwargs)
+        caller = Caller(**(self.request.get("caller") or {}))
+        with acting_for(caller), self.flask_app.test_request_context(base_url=caller.base_url):
+            return self.run(*args, **kwargs)
+
+
+def make_celery(app: Flask) -> Celery:
+    """Celery for this app: `REDIS_URL` is broker and result backend, tasks are ContextTasks."""
+    celery = Celery(
+        app.import_name,
+        broker=settings.redis_url,
+        backend=settings.redis_url,
+        task_cls=type("AppContextTask", (ContextTask,), {"flask_app": app, "abstract": True}),
+    )
+    celery.conf.update(CELERY_SETTINGS)
+    celery.steps["consumer"].add(SweepClock)
+    # Without it `@shared_task` finds no broker from any thread but this one.
+    celery.set_default()
+    return celery
+
+
+CELERY_SETTINGS = {
+    # A message is acknowledged after its task, and goes back when the child that ran it dies.
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    # A worker that holds messages it cannot start yet keeps them from idle workers.
+    "worker_prefetch_multiplier": 1,
+    "worker_concurrency": 2,
+    # No task comes near these (jobs hand themselves back after 200 s): a hung one is ended.
+    "task_soft_time_limit": 300,
+    "task_time_limit": 360,
+    # A child that has grown is replaced between two tasks, before a 512 MB dyno swaps (KB).
+    "worker_max_memory_per_child": 150_000,
+    "worker_max_tasks_per_child": 500,
+    # Results are read by whoever asks for them with `ignore_result=False`; jobs have their row.
+    "task_ignore_result": True,
+    "result_expires": 3600,
+    # A worker survives Redis being away, at its start and later, for as long as it takes.
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    "broker_transport_options": {
+        # Publishing gives up at once where Redis is away, instead of holding a request for the
+        # 6 s that kombu would try: the sweep publishes again. Consumers reconnect regardless.
+        "max_retries": 0,
+        "interval_start": 0,
+        "socket_connect_timeout": 0.8,
+        "socket_timeout": 5,
+        # What a killed worker had fetched comes back after this; leases make the time harmless.
+        "visibility_timeout": 900,
+    },
+    "redis_socket_timeout": 5,
+    "redis_socket_connect_timeout": 0.8,
+    # Heroku's smallest Redis allows 20 connections, and releases overlap.
+    "broker_pool_limit": 1,
+    "redis_max_connections": 4,
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    # Pickle would run whatever someone with access to Redis puts there.
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "timezone": "UTC",
+}
+
+app = create_app()
+celery = make_celery(app)
+
+
+@setup_logging.connect
+def _log_like_the_app(loglevel: int | str | None = None, **_: Any) -> None:
+    """Keep Celery from installing its own format, which knows no request id."""
+    configure_logging(loglevel or settings.log_level)
+
+
+@worker_process_init.connect
+def _forget_inherited_connections(**_: Any) -> None:
+    """Two processes on one socket garble each other's results: a child makes its own."""
+    with app.app_context():
+        db.engine.dispose(close=False)
+
+
+@shared_task(ignore_result=False)
+def very_slow_add(a: int, b: int) -> int:
+    """Add two numbers in 3 seconds: the smoke test that web, Redis and worker are wired."""
+    log.info("adding %s and %s, slowly", a, b)
+    time.sleep(3)
+    return a + b
+
+
+@app.shell_context_processor
+def _shell() -> dict[str, Any]:
+    return {"celery": celery, "db": db, "very_slow_add": very_slow_add}

@@ -1,0 +1,81 @@
+"""Fixtures: the app, its database emptied for each test, a client, and real processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from config import settings
+from models import db
+from tests.processes import Web, Worker
+from wsgi import app as pushcart
+
+ADMIN = {"Authorization": f"Bearer {settings.admin_api_key}"}
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def migrated() -> Flask:
+    """The app, on a database with every migration applied."""
+    with pushcart.app_context():
+        upgrade(directory=str(Path(pushcart.root_path) / "migrations"))
+    return pushcart
+
+
+@pytest.fixture
+def app(migrated: Flask) -> Flask:
+    """The app on empty tables. Ids go on: a late message of another test finds no job of its id."""
+    with migrated.app_context():
+        db.session.execute(text("TRUNCATE products, variants, jobs, job_errors, files CASCADE"))
+        db.session.commit()
+    return migrated
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A visitor without a key."""
+    return app.test_client()
+
+
+@pytest.fixture
+def admin(app: Flask) -> FlaskClient:
+    """A client that sends the key with every scope."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = ADMIN["Authorization"]
+    return client
+
+
+@pytest.fixture
+def session(app: Flask) -> Iterator[Session]:
+    """A session inside the app's context, for tests of the services themselves."""
+    with app.app_context():
+        yield db.session()
+        db.session.rollback()
+
+
+@pytest.fixture(scope="module")
+def worker(migrated: Flask, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A real Celery worker, for all tests of a module."""
+    with Worker(tmp_path_factory.mktemp("worker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def web(migrated: Flask, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A real gunicorn, for all tests of a module."""
+    with Web(tmp_path_factory.mktemp("web")) as running:
+        yield running
+
+
+def created(admin: FlaskClient, **fields: Any) -> dict[str, Any]:
+    """A product that the API has created from these fields."""
+    response = admin.post("/api/v1/products", json={"name": "Espresso", **fields})
+    assert response.status_code == 201, response.text
+    product: dict[str, Any] = response.get_json()
+    return product

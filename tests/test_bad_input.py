@@ -1,0 +1,227 @@
+"""Whatever arrives, the answer is a problem of RFC 9457 that says what was wrong, and where."""
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from config import settings
+from tests.stage import created
+
+URL = "/api/v1/products"
+JSON = "application/json"
+
+
+class Bad(NamedTuple):
+    """A request, and what is to be said of it: status, code, and a pointer or parameter."""
+
+    title: str
+    status: int
+    code: str
+    place: str | None = None
+    method: str = "POST"
+    path: str = URL
+    body: bytes | None = None
+    media_type: str = JSON
+
+
+def raw(title: str, body: str | bytes, status: int, code: str, place: str | None = None) -> Bad:
+    """A body as it is, sent to create a product."""
+    encoded = body if isinstance(body, bytes) else body.encode()
+    return Bad(title, status, code, place, body=encoded)
+
+
+def field(name: str, value: Any, code: str, place: str = "") -> Bad:
+    """A good product but for one field; the fault lies in that field, at `place` inside it."""
+    body = json.dumps({"name": "Tee", name: value}).encode()
+    return Bad(f"{name}={value!r:.40}", 422, code, f"/{name}{place}", body=body)
+
+
+def variant(name: str, value: Any, code: str, place: str = "") -> Bad:
+    """A good product but for one field of its second variant."""
+    return field("variants", [{"options": {"Size": "M"}}, {name: value}], code, f"/1/{name}{place}")
+
+
+def query(sent: str, code: str, parameter: str, path: str = URL) -> Bad:
+    """A list or a product, asked for with these parameters."""
+    return Bad(f"?{sent}", 400, code, parameter, "GET", f"{path}?{sent}")
+
+
+def get(path: str, code: str = "product_not_found") -> Bad:
+    """An address at which nothing lives."""
+    return Bad(f"GET {path:.40}", 404, code, None, "GET", path)
+
+
+BODIES = [
+    raw("empty", "", 400, "invalid_json"),
+    raw("cut off", '{"name": "Tee"', 400, "invalid_json"),
+    raw("two values", "{} {}", 400, "invalid_json"),
+    raw("single quotes", "{'name': 'Tee'}", 400, "invalid_json"),
+    raw("a trailing comma", '{"name": "Tee",}', 400, "invalid_json"),
+    raw("a byte order mark", b'\xef\xbb\xbf{"name": "Tee"}', 400, "invalid_json"),
+    raw("not UTF-8", b'{"name": "T\xe9"}', 400, "invalid_encoding"),
+    raw("UTF-16", '{"name": "Tee"}'.encode("utf-16"), 400, "invalid_encoding"),
+    raw("a name twice", '{"name": "Tee", "name": "Mug"}', 400, "duplicate_name"),
+    raw("a name twice inside", '{"metadata": {"a": 1, "\\u0061": 2}}', 400, "duplicate_name"),
+    raw("NaN", '{"name": "Tee", "price": NaN}', 400, "invalid_json"),
+    raw("Infinity", '{"name": "Tee", "metadata": {"a": -Infinity}}', 400, "invalid_json"),
+    raw("1e999", '{"name": "Tee", "price": 1e999}', 400, "invalid_json"),
+    raw("a huge exponent", f'{{"name": "Tee", "price": 1e-{"9" * 30}}}', 400, "invalid_json"),
+    raw("zero, hugely", f'{{"metadata": {{"a": 0e{"9" * 30}}}}}', 400, "invalid_json"),
+    raw("5,000 digits", f'{{"name": "Tee", "stock": {"9" * 5000}}}', 400, "invalid_json"),
+    raw("100,000 arrays", '{"name": ' + "[" * 100_000 + "]" * 100_000 + "}", 400, "invalid_json"),
+    raw("1,500 arrays", '{"metadata":' + "[" * 1500 + "]" * 1500 + "}", 400, "invalid_json"),
+    raw("200 objects", '{"a":' * 200 + "1" + "}" * 200, 400, "invalid_json"),
+    raw("a number beyond bigint", f'{{"name": "T", "stock": {2**63}}}', 422, "too_large", "/stock"),
+    raw("an array", "[]", 422, "invalid_type", ""),
+    raw("a string", '"Tee"', 422, "invalid_type", ""),
+    raw("null", "null", 422, "invalid_type", ""),
+    raw("an odd field", '{"name": "T", "a~/b": 1}', 422, "unknown_field", "/a~0~1b"),
+    Bad("no media type", 415, "unsupported_media_type", body=b"{}", media_type=""),
+    Bad("text", 415, "unsupported_media_type", body=b"{}", media_type="text/plain"),
+    Bad("a form", 415, "unsupported_media_type", body=b"a=b",
+        media_type="application/x-www-form-urlencoded"),
+    Bad("a patch to create", 415, "unsupported_media_type", body=b"{}",
+        media_type="application/merge-patch+json"),
+    Bad("a JSON Patch", 415, "unsupported_media_type", None, "PATCH", f"{URL}/tee", b"[]",
+        "application/json-patch+json"),
+    Bad("too large", 413, "too_large", body=b" " * (settings.max_body_bytes + 1)),
+]  # fmt: skip
+
+# U+0661 and U+FF11 are digits too, in their scripts.
+NO_NUMBERS: tuple[Any, ...] = (
+    True, [], {}, "", "ten", "1e2", 1e22, "\u0661", "\uff11", " 1", "+1", "NaN", "1,5"
+)  # fmt: skip
+TOO_LARGE: tuple[Any, ...] = (10**12, "1000000000000", 10**400)
+NO_INTEGERS: tuple[Any, ...] = ("5", 5.0, 5.5, True, [], {})
+
+FIELDS = [
+    *(field(name, 5, "not_text") for name in ("name", "handle", "description", "category", "sku")),
+    *(field(name, {}, "not_text") for name in ("handle", "description", "vendor", "barcode")),
+    *(field(name, " ", "blank") for name in ("handle", "vendor", "category", "sku", "barcode")),
+    *(field(name, "a\0b", "nul_character") for name in ("handle", "description", "vendor", "sku")),
+    *(field(name, "\ud800", "lone_surrogate") for name in ("handle", "description", "barcode")),
+    *(field(name, "a\nb", "control_character") for name in ("handle", "vendor", "category", "sku")),
+    *(field(name, "x" * 256, "too_long") for name in ("handle", "vendor", "sku", "barcode")),
+    field("category", "x" * 513, "too_long"),
+    field("description", "x" * (512 * 1024 + 1), "too_long"),
+    field("handle", "a/b", "slash_in_handle"),
+    field("status", "sold", "not_a_choice"),
+    field("status", None, "required"),
+    field("status", ["active"], "not_a_choice"),
+    *(field(name, 5, "invalid_type") for name in ("tags", "options", "images", "metadata")),
+    *(field(name, {}, "invalid_type") for name in ("tags", "options", "images", "variants")),
+    *(field(name, None, "required") for name in ("tags", "images", "metadata", "variants")),
+    field("tags", ["a", 5], "not_text", "/1"),
+    field("tags", ["a", None], "required", "/1"),
+    field("tags", [str(number) for number in range(251)], "too_many"),
+    field("options", [str(number) for number in range(21)], "too_many"),
+    field("images", [{"url": "https://a/b"}] * 251, "too_many"),
+    field("images", [{"url": "https://a/b"}, "https://a/c"], "invalid_type", "/1"),
+    field("images", [{"url": "ftp://a/b"}], "not_a_url", "/0/url"),
+    field("images", [{"alt": "x"}], "required", "/0/url"),
+    field("images", [{"url": "https://a/b", "size": 1}], "unknown_field", "/0/size"),
+    field("metadata", [], "invalid_type"),
+    field("metadata", {"a": [{"b": "\0"}]}, "nul_character"),
+    field("metadata", {"\0": 1}, "nul_character"),
+    field("metadata", {"a": {"\udfff": 1}}, "lone_surrogate"),
+    field("variants", [{"options": {"n": str(n)}} for n in range(2049)], "too_many"),
+    field("variants", ["M"], "invalid_type", "/0"),
+    *(field(name, 1, "unknown_field") for name in ("id", "version", "created_at", "colour")),
+    *(field("price", sent, "not_a_number") for sent in NO_NUMBERS),
+    *(field("price", sent, "negative") for sent in ("-1", "-0.01")),
+    *(field("price", sent, "too_many_decimals") for sent in ("0.001", "1.999")),
+    *(field("price", sent, "too_large") for sent in TOO_LARGE),
+    field("compare_at_price", False, "not_a_number"),
+    *(field("weight_grams", sent, "not_a_number") for sent in NO_NUMBERS),
+    field("weight_grams", -1, "negative"),
+    field("weight_grams", 10**9, "too_large"),
+    *(field("stock", sent, "not_an_integer") for sent in NO_INTEGERS),
+    *(field("stock", sent, "too_large") for sent in (2**31, -(2**31), 10**400)),
+    field("price", -1, "negative"),
+    field("price", 0.001, "too_many_decimals"),
+    field("backorder", 1, "invalid_type"),
+    field("backorder", "true", "invalid_type"),
+    field("backorder", None, "required"),
+    variant("price", "-1", "negative"),
+    variant("id", 1, "unknown_field"),
+    variant("options", [], "invalid_type"),
+    variant("options", {"Size": 5}, "not_text"),
+    variant("options", {" ": "M"}, "blank"),
+    variant("options", {str(number): "x" for number in range(21)}, "too_many"),
+]  # fmt: skip
+
+ADDRESSES = [
+    *(query(f"limit={sent}", "out_of_range", "limit") for sent in ("0", "-1", "201", "1000000")),
+    *(query(f"limit={sent}", "out_of_range", "limit") for sent in ("abc", "", "1.0", "%D9%A1")),
+    query("limit=" + "9" * 5000, "out_of_range", "limit"),
+    query("limit=1&limit=2", "repeated_parameter", "limit"),
+    query("colour=red", "unknown_parameter", "colour"),
+    query("limit[]=1", "unknown_parameter", "limit[]"),
+    query("%00=1", "unknown_parameter", "\0"),
+    query("limit=1", "unknown_parameter", "limit", f"{URL}/tee"),
+    query("status=sold", "not_a_choice", "status"),
+    query("status=", "not_a_choice", "status"),
+    query("status=active%00", "not_a_choice", "status"),
+    query("handle=", "blank", "handle"),
+    query("handle=%00", "nul_character", "handle"),
+    query("handle=a/b", "slash_in_handle", "handle"),
+    query("cursor=%00", "invalid_cursor", "cursor"),
+    Bad("a parameter on writing", 400, "unknown_parameter", "dry", path=f"{URL}?dry=1", body=b"{}"),
+    *(get(f"{URL}/{ref}") for ref in ("no-such", "%00", "tee%00", "%FF", "%ED%A0%80", "%20", "%")),
+    *(get(f"{URL}/{ref}") for ref in ("9" * 30, "9" * 5000, "9223372036854775808", "-1", "1e3")),
+    *(get(f"{URL}/{ref}", "not_found") for ref in ("a%2Fb", "a/b", "tee/x")),
+    *(get(path, "not_found") for path in ("/", "/api", "/api/v1", "/api/v1/nothing", "/%00")),
+    Bad("patching nothing", 404, "product_not_found", None, "PATCH", f"{URL}/%00", b"{}"),
+    Bad("deleting nothing", 404, "product_not_found", None, "DELETE", f"{URL}/%00"),
+    Bad("PATCH of the list", 405, "method_not_allowed", None, "PATCH", URL, b"{}"),
+    Bad("PUT of health", 405, "method_not_allowed", None, "PUT", "/healthz"),
+    Bad("a method of one's own", 405, "method_not_allowed", None, "BREW", URL),
+]  # fmt: skip
+
+
+def problem_of(response: TestResponse) -> dict[str, Any]:
+    """The problem in an answer, which is well-formed and no fault of ours."""
+    problem: dict[str, Any] = json.loads(response.data)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.status_code == problem["status"] < 500
+    for name in ("type", "title", "detail", "code", "request_id"):
+        assert problem[name], name
+        assert isinstance(problem[name], str), name
+    assert problem["request_id"] == response.headers["X-Request-ID"]
+    for leaked in ("psycopg2", "sqlalchemy", "Traceback", "SELECT"):
+        assert leaked not in response.text
+    return problem
+
+
+@pytest.mark.parametrize("bad", [*BODIES, *FIELDS, *ADDRESSES], ids=lambda bad: bad.title)
+def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
+    created(admin, handle="tee")
+
+    response = admin.open(
+        bad.path, method=bad.method, data=bad.body, content_type=bad.media_type or None
+    )
+
+    problem = problem_of(response)
+    fault, *others = problem.get("errors", [problem])
+    assert others == []
+    assert (response.status_code, fault["code"]) == (bad.status, bad.code), problem
+    assert fault.get("pointer", fault.get("parameter")) == bad.place
+
+
+def test_every_fault_of_a_body_is_told_at_once(admin: FlaskClient) -> None:
+    sent = {"name": "", "tags": [1], "variants": [{"price": "x", "sku": 5}], "x": 1}
+
+    response = admin.post(URL, json=sent)
+
+    assert {fault["pointer"] for fault in problem_of(response)["errors"]} >= {
+        "/name", "/tags/0", "/variants/0/price", "/variants/0/sku", "/x"
+    }  # fmt: skip
+
+
+def test_a_name_is_all_that_a_product_without_one_is_asked_for(admin: FlaskClient) -> None:
+    problem = problem_of(admin.post(URL, json={}))
+
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/name"]
