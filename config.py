@@ -31,12 +31,16 @@ class Settings:
     secret_key: str
     admin_api_key: str
     public_reads: bool
+    require_if_match: bool
     currency: str
     max_body_bytes: int
     max_import_bytes: int
     lease_seconds: float
     sweep_seconds: float
     log_level: str
+    rate_limit: int
+    rate_limit_visitors: int
+    trust_forwarded_for: bool
 
     @property
     def currency_decimals(self) -> int:
@@ -52,18 +56,28 @@ def load(env_file: Path | None = None) -> Settings:
     env = Env()
     if env_file is not None:
         env.read_env(str(env_file), recurse=False, override=False)
+    # Requests a minute. 100 a second for one key leaves room for others on the smallest dyno.
+    rate_limit = env.int("RATE_LIMIT", 6000, validate=validate.Range(min=0))  # 0: no limit
     return Settings(
         database_url=_psycopg2_url(env.str("DATABASE_URL", validate=_scheme("postgres"))),
         redis_url=_unverified(env.str("REDIS_URL", validate=_scheme("redis", "rediss"))),
         secret_key=env.str("SECRET_KEY", validate=validate.Length(min=16)),
         admin_api_key=env.str("ADMIN_API_KEY", "", validate=_empty_or_at_least(16)),
         public_reads=env.bool("PUBLIC_READS", True),
+        require_if_match=env.bool("REQUIRE_IF_MATCH", False),
         currency=env.str("SHOP_CURRENCY", "USD", validate=validate.Regexp(r"^[A-Z]{3}$")),
         max_body_bytes=env.int("MAX_BODY_BYTES", _MIB, validate=validate.Range(min=1024)),
         max_import_bytes=env.int("MAX_IMPORT_BYTES", 256 * _MIB, validate=validate.Range(min=1024)),
         lease_seconds=env.float("JOB_LEASE_SECONDS", 60.0, validate=validate.Range(min=1)),
         sweep_seconds=env.float("JOB_SWEEP_SECONDS", 10.0, validate=validate.Range(min=0.5)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(_LOG_LEVELS)),
+        rate_limit=rate_limit,
+        # Without a key an address has a tenth of that, unless it is told otherwise.
+        rate_limit_visitors=env.int(
+            "RATE_LIMIT_VISITORS", -(-rate_limit // 10), validate=validate.Range(min=0)
+        ),
+        # Heroku's router appends the address it saw; elsewhere a client may write what it likes.
+        trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", "DYNO" in os.environ),
     )
 
 

@@ -4,9 +4,9 @@ Each class carries the HTTP status it becomes and a stable `code`; `detail` is w
 person who sent the request. `faults` names each wrong field or parameter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Fault(ValueError):
@@ -73,6 +73,29 @@ class Conflict(PushcartError):
     status, code = 409, "conflict"
 
 
+class Ambiguous(Conflict):
+    """What the request names is several things; each of `candidates` tells one of them."""
+
+    code = "ambiguous"
+
+    def __init__(
+        self,
+        detail: str,
+        candidates: Sequence[Mapping[str, Any]],
+        faults: Sequence[FieldFault] = (),
+        *,
+        code: str,
+    ) -> None:
+        super().__init__(detail, faults, code=code)
+        self.candidates = tuple(candidates)
+
+
+class PreconditionFailed(PushcartError):
+    """The product is in another state than the one that the request was made for."""
+
+    status, code = 412, "precondition_failed"
+
+
 class TooLarge(PushcartError):
     """The body is larger than this address accepts."""
 
@@ -89,6 +112,18 @@ class Invalid(PushcartError):
     """The request was understood, and its content breaks a rule; `faults` says which."""
 
     status, code = 422, "invalid"
+
+
+class PreconditionRequired(PushcartError):
+    """A change must tell for which state of the product it was made: `REQUIRE_IF_MATCH` is on."""
+
+    status, code = 428, "precondition_required"
+
+
+class TooManyRequests(PushcartError):
+    """The key, or without one the address, has used up its requests for now."""
+
+    status, code = 429, "rate_limited"
 
 
 class Unreadable(PushcartError):

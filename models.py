@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry, relationship
 
@@ -73,10 +73,29 @@ db = SQLAlchemy(model_class=Base)
 PRODUCT_STATUSES = ("draft", "active", "archived")
 # queued: waits for a worker · running: claimed under a lease · the rest are final
 JOB_STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
+KEY_SCOPES = (
+    *("products:read", "products:write", "jobs:read", "jobs:write"),
+    *("orders:read", "orders:write", "keys:write"),
+)
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+def _of_living(name: str, *columns: Any) -> Index:
+    return Index(name, *columns, postgresql_where=text("deleted_at IS NULL"))
+
+
+def _for_search(name: str, column: str, ops: str | None = None) -> Index:
+    return Index(
+        name,
+        column,
+        postgresql_using="gin",
+        postgresql_ops={column: ops} if ops else {},
+        # New entries wait in a list that each search reads as a whole: kept short (in KB).
+        postgresql_with={"gin_pending_list_limit": 512},
+    )
 
 
 class Product(Base):
@@ -102,6 +121,14 @@ class Product(Base):
     # The public JSON, and the fingerprint of the SQL that rendered it: catalog/documents.py.
     document: Mapped[str] = mapped_column(server_default="", deferred=True)
     document_shape: Mapped[int] = mapped_column(server_default=text("0"), index=True)
+    # What lists sort and search by, written together with the document.
+    lowest_price: Mapped[Decimal] = mapped_column(
+        server_default=text("'Infinity'"),
+        deferred=True,  # no variant has a price: sorts last
+    )
+    search_title: Mapped[str | None] = mapped_column(TSVECTOR, deferred=True)
+    search_words: Mapped[str | None] = mapped_column(TSVECTOR, deferred=True)
+    search_text: Mapped[str | None] = mapped_column(deferred=True)
 
     variants: Mapped[list["Variant"]] = relationship(
         order_by="Variant.id", cascade="all, delete-orphan", passive_deletes=True
@@ -112,6 +139,22 @@ class Product(Base):
         Index(
             "uq_products_handle", "handle", unique=True, postgresql_where=text("deleted_at IS NULL")
         ),
+        Index(  # for undoing a deletion by handle
+            "ix_products_deleted_handle", "handle", postgresql_where=text("deleted_at IS NOT NULL")
+        ),
+        # One index for each sort and each filter of catalog/listing.py and catalog/filters.py.
+        _of_living("ix_products_living", "id"),
+        _of_living("ix_products_status", "status", "id"),
+        _of_living("ix_products_name", "name", "id"),
+        _of_living("ix_products_lowest_price", "lowest_price", "id"),
+        _of_living("ix_products_created_at", "created_at", "id"),
+        _of_living("ix_products_updated_at", "updated_at", "id"),
+        _of_living("ix_products_vendor", "vendor", "id"),
+        _of_living("ix_products_category", text('category COLLATE "C"')),
+        _for_search("ix_products_tags", "tags"),
+        _for_search("ix_products_search_title", "search_title"),
+        _for_search("ix_products_search_words", "search_words"),
+        _for_search("ix_products_search_text", "search_text", ops="gin_trgm_ops"),
         # NFC is `values.handle`'s business: PostgreSQL may know a newer Unicode than Python, and
         # would then refuse what Python has normalised.
         CheckConstraint(
@@ -157,6 +200,8 @@ class Variant(Base):
             "uq_variants_product_id_options", "product_id", text("md5(options::text)"), unique=True
         ),
         Index("ix_variants_sku", "sku", postgresql_where=text("sku IS NOT NULL")),
+        Index("ix_variants_sku_prefix", text("lower(sku) text_pattern_ops")),
+        Index("ix_variants_stock", "stock", "product_id"),
         CheckConstraint("jsonb_typeof(options) = 'object'", name="options"),
         CheckConstraint("price >= 0", name="price"),
         CheckConstraint("compare_at_price >= 0", name="compare_at_price"),
@@ -245,6 +290,51 @@ class JobError(Base):
     detail: Mapped[str]
 
     __table_args__ = (Index("ix_job_errors_job_id_line", "job_id", "line", "id"),)
+
+
+class ApiKey(Base):
+    """Who may do what. Of the key itself only its beginning is stored, and a hash of the rest."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    prefix: Mapped[str]  # the key up to its secret: by this it is found, and named in logs
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)  # SHA-256
+    name: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_by: Mapped[str | None]  # the id of the key that asked for it; null: the command line
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to the minute
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_api_keys_prefix", "prefix", unique=True),
+        CheckConstraint("prefix ~ '^pushcart_[0-9a-f]{8}$'", name="prefix"),
+        CheckConstraint("octet_length(secret_hash) = 32", name="secret_hash"),
+        CheckConstraint("char_length(name) BETWEEN 1 AND 255", name="name"),
+        CheckConstraint("jsonb_typeof(scopes) = 'array'", name="scopes"),
+    )
+
+
+class IdempotentAnswer(Base):
+    """The first answer to a POST with an Idempotency-Key, which its repeats are given again."""
+
+    __tablename__ = "idempotent_answers"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # of caller, URL and key
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)  # of query and body
+    status: Mapped[int]
+    headers: Mapped[JSONObject]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+    __table_args__ = (
+        CheckConstraint("octet_length(digest) = 32", name="digest"),
+        CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
+        CheckConstraint("status BETWEEN 200 AND 499", name="status"),
+        CheckConstraint("jsonb_typeof(headers) = 'object'", name="headers"),
+    )
 
 
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:

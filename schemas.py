@@ -7,14 +7,15 @@ the SQL that renders a product's stored document.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from flask_marshmallow import Marshmallow
 from marshmallow import RAISE, ValidationError, fields, validates_schema
 
 import values
-from errors import Fault, FieldFault
-from models import PRODUCT_STATUSES, JSONObject
+from errors import Fault, FieldFault, Invalid
+from models import JOB_STATUSES, KEY_SCOPES, PRODUCT_STATUSES, JSONObject
 
 ma = Marshmallow()
 
@@ -22,6 +23,7 @@ MAX_VARIANTS = 2048
 MAX_IMAGES = 250
 MAX_TAGS = 250
 MAX_OPTIONS = 20
+MAX_BATCH = 500
 
 
 class Coded(fields.Field[Any]):
@@ -80,6 +82,8 @@ def _digits(value: float | str | Decimal) -> str:
     # Beyond 64 bits no amount is valid, and str() of a huge integer raises.
     if isinstance(value, int) and value.bit_length() > 64:
         raise refused(Fault("too_large", "is too large"))
+    if isinstance(value, values.Scientific):
+        raise refused(Fault("not_a_number", "must be written without an exponent"))
     return str(value)
 
 
@@ -107,7 +111,12 @@ class Timestamp(fields.Field[datetime]):
     """RFC 3339 in UTC with microseconds, such as 2026-11-21T09:30:00.000000Z; read-only."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return None if value is None else value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return None if value is None else rfc3339(value)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as every answer writes it: in UTC, with microseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Integer(Coded, fields.Integer):
@@ -127,13 +136,8 @@ class Choice(Value):
     """One of a few words."""
 
     def __init__(self, choices: tuple[str, ...], **kwargs: Any) -> None:
-        super().__init__(self._check, **kwargs)
+        super().__init__(partial(values.choice, choices), **kwargs)
         self.choices = choices
-
-    def _check(self, value: Any) -> str:
-        if not isinstance(value, str) or value not in self.choices:
-            raise Fault("not_a_choice", f"must be one of: {', '.join(self.choices)}")
-        return value
 
 
 class Items(Coded, fields.List[Any]):
@@ -249,6 +253,19 @@ class VariantSchema(VariantFields):
         fields = ("id", "options", *VariantFields().fields)
 
 
+class SkuVariantSchema(VariantSchema):
+    """A variant at the address of its SKU; what tells it apart is changed with its product."""
+
+    sku = Text(values.label, dump_only=True)
+    options = Value(option_values, dump_only=True)
+    product_id = Integer(dump_only=True)
+    product_handle = Text(values.handle, dump_only=True)
+
+    class Meta:
+        unknown = RAISE
+        fields = (*VariantSchema.Meta.fields, "product_id", "product_handle")
+
+
 class ProductSchema(_Strict):
     """A product as clients read and write it."""
 
@@ -280,8 +297,48 @@ class ProductSchema(_Strict):
             seen.add(identity)
 
 
+BATCH_MODES = ("atomic", "partial")
+
+
+class BatchItemSchema(ProductSchema):
+    """An item of a batch: a merge patch of the product that it means, or else a new product."""
+
+    id = Integer()
+    handle = Text(values.handle, load_default=None)
+    name = Text(values.name)
+    variants = Items(Embedded(VariantSchema), MAX_VARIANTS)
+
+
+class Unread(Items):
+    """An array whose items are read one by one, later; `inner` tells what they should be."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        return value
+
+
+class BatchSchema(_Strict):
+    """Many products at once; `atomic` stores all or nothing, `partial` what it can."""
+
+    mode = Choice(BATCH_MODES, load_default="atomic")
+    products = Unread(Embedded(BatchItemSchema), MAX_BATCH, required=True)
+
+
 # `total`, `processed` and `failed` count a file's rows, the others its products.
 PROGRESS = ("total", "processed", "created", "updated", "unchanged", "failed")
+
+
+class Made(fields.Function):
+    """A read-only value made from the row; `shape` is its JSON Schema."""
+
+    def __init__(self, make: Callable[[Any], Any], shape: JSONObject, **kwargs: Any) -> None:
+        super().__init__(make, metadata={"shape": shape}, **kwargs)
+
+
+def _object(**properties: str) -> JSONObject:
+    shapes = {name: {"type": kind} for name, kind in properties.items()}
+    return {"type": "object", "required": list(properties), "properties": shapes}
 
 
 class JobSchema(_Strict):
@@ -289,26 +346,78 @@ class JobSchema(_Strict):
 
     id = Integer()
     kind = fields.String()
-    status = fields.String()
-    ready = fields.Function(lambda job: job.finished_at is not None)
-    successful = fields.Function(lambda job: job.status == "succeeded")
-    progress = fields.Function(lambda job: {name: job.progress.get(name, 0) for name in PROGRESS})
+    status = Choice(JOB_STATUSES)
+    ready = Made(lambda job: job.finished_at is not None, {"type": "boolean"})
+    successful = Made(lambda job: job.status == "succeeded", {"type": "boolean"})
+    progress = Made(
+        lambda job: {name: job.progress.get(name, 0) for name in PROGRESS},
+        _object(**dict.fromkeys(PROGRESS, "integer")),
+    )
     attempts = Integer(attribute="attempt")
     created_at = Timestamp()
-    started_at = Timestamp()
-    finished_at = Timestamp()
-    error = fields.Raw()
-    result = fields.Raw()
+    started_at = Timestamp(allow_none=True)
+    finished_at = Timestamp(allow_none=True)
+    error = fields.Raw(allow_none=True, metadata={"shape": _object(code="string", detail="string")})
+    result = fields.Raw(allow_none=True, metadata={"shape": {"type": "object"}})
+    links = fields.Raw(metadata={"shape": _object(self="string", errors="string")})  # the API's
 
 
 class JobErrorSchema(_Strict):
     """One refused row of a catalogue file."""
 
     line = Integer()
-    column = fields.String()
-    value = fields.String()
+    column = fields.String(allow_none=True)
+    value = fields.String(allow_none=True)
     code = fields.String()
     detail = fields.String()
+
+
+class Moment(Timestamp):
+    """A time that clients may set, with its offset from UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            return values.timestamp(values.text(value, values.LABEL_LIMIT))
+        except Fault as fault:
+            raise refused(fault) from None
+
+
+class KeySchema(_Strict):
+    """A key of the API, without the secret that makes it one."""
+
+    id = Integer(dump_only=True)
+    prefix = fields.String(dump_only=True)
+    name = Text(values.label, required=True)
+    scopes = Distinct(
+        Choice(KEY_SCOPES), len(KEY_SCOPES), required=True, metadata={"shape": {"minItems": 1}}
+    )
+    created_by = fields.String(dump_only=True, allow_none=True)
+    created_at = Timestamp(dump_only=True)
+    expires_at = Moment(allow_none=True, load_default=None)
+    last_used_at = Timestamp(dump_only=True, allow_none=True)
+    revoked_at = Timestamp(dump_only=True, allow_none=True)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_use(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse a key that could never do anything."""
+        if not data["scopes"]:
+            raise refused(Fault("required", "must name a scope"), "scopes")
+        if data["expires_at"] is not None and data["expires_at"] <= datetime.now(UTC):
+            raise refused(Fault("in_the_past", "must lie in the future"), "expires_at")
+
+
+class NewKeySchema(KeySchema):
+    """A key as it is answered once, when it is made: `key` is what goes behind `Bearer`."""
+
+    key = fields.String(dump_only=True, allow_none=True)
+
+
+def invalid_by(error: ValidationError) -> Invalid:
+    """A marshmallow error as one of ours, with every fault."""
+    faults = faults_of(error)
+    first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
+    detail = first if len(faults) == 1 else f"{len(faults)} fields are invalid, first {first}"
+    return Invalid(detail, faults)
 
 
 def faults_of(error: ValidationError) -> list[FieldFault]:

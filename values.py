@@ -4,10 +4,14 @@ Each function takes a value as it came from outside, returns it in its stored fo
 `Fault` with a stable code. No function here knows a field name, a row or a request.
 """
 
+import csv
 import re
 import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from config import settings
 from errors import Fault
@@ -20,17 +24,26 @@ LABEL_LIMIT = 255  # vendor, category, SKU, barcode, a tag, an option's name or 
 DESCRIPTION_LIMIT = 512 * 1024  # Shopify's own limit on body_html, in characters
 URL_LIMIT = 2048
 MAX_STOCK = 2**31 - 1
+MAX_ID = 2**63 - 1
 MAX_AMOUNT = Decimal(10) ** 12
 MAX_WEIGHT_GRAMS = Decimal(10) ** 9
+MAX_DIGITS = 40  # of a decimal: Python's own is quadratic in its length
 
 # U+2028 and U+2029 are line breaks, and glibc, which PostgreSQL may ask, calls them control too.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _INTEGER = re.compile(r"-?[0-9]+")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _HYPHENS = re.compile(r"-+")
 _URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
 _CENT = Decimal(1).scaleb(-settings.currency_decimals)
 _MILLIGRAM = Decimal("0.001")
+
+
+class Scientific(Decimal):
+    """A number that was written with an exponent, which no amount is."""
 
 
 def text(value: object, limit: int) -> str:
@@ -137,8 +150,7 @@ def weight_grams(value: str) -> Decimal:
 
 def _decimal(value: str, example: str) -> Decimal:
     # Decimal() itself takes exponents, NaN, underscores and Arabic digits: the pattern does not.
-    # The length is capped because Decimal is quadratic in it.
-    if len(value) > 40 or not _DECIMAL.fullmatch(value):
+    if len(value) > MAX_DIGITS or not _DECIMAL.fullmatch(value):
         raise Fault("not_a_number", f"is not a plain decimal number such as {example}")
     return Decimal(value)
 
@@ -152,3 +164,75 @@ def stock(value: int | str) -> int:
     if abs(value) > MAX_STOCK:
         raise Fault("too_large", f"must lie between -{MAX_STOCK} and {MAX_STOCK}")
     return value
+
+
+def choice(words: Sequence[str], value: object) -> str:
+    """One of a few words."""
+    if not isinstance(value, str) or value not in words:
+        raise Fault("not_a_choice", f"must be one of: {', '.join(words)}")
+    return value
+
+
+def row_id(value: str) -> int:
+    """The id of a row, in ASCII digits."""
+    if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) <= MAX_ID):
+        raise Fault("not_an_id", "must be an id: digits alone")
+    return int(value)
+
+
+def timestamp(value: str) -> datetime:
+    """A moment as RFC 3339 writes it, with its offset from UTC."""
+    if not _TIMESTAMP.fullmatch(value):
+        raise Fault(
+            "not_a_time", "must be a time such as 2026-11-21T09:30:00Z (a + is sent as %2B)"
+        )
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Fault("not_a_time", "is no time that there is") from None
+
+
+def comma_separated(value: str, limit: int) -> list[str]:
+    """The values between commas; one that holds a comma stands in double quotes (RFC 4180)."""
+    try:
+        found = next(csv.reader([value], strict=True), [])
+    except csv.Error:
+        raise Fault("not_a_list", 'must be values between commas, or "quoted"') from None
+    if not 1 <= len(found) <= limit:
+        raise Fault("out_of_range", f"must hold 1 to {limit} values")
+    return found
+
+
+# --- the same rules in JSON Schema, for the documentation ---------------------------------------
+
+# As ECMA-262 and Python both read them. What is trimmed away may stand at the ends.
+_NO_LINE = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_ONE_LINE = rf"^\s*[^\s{_NO_LINE}]([^{_NO_LINE}]*[^\s{_NO_LINE}])?\s*$"
+
+
+def _shape_of_line(limit: int, pattern: str = _ONE_LINE) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": limit, "pattern": pattern}
+
+
+def _shape_of_decimal(below: Decimal, decimals: str) -> dict[str, Any]:
+    pattern = rf"^0*[0-9]{{1,{len(str(below)) - 1}}}(\.{decimals})?$"
+    return {"type": "string", "minLength": 1, "maxLength": MAX_DIGITS, "pattern": pattern}
+
+
+_FRACTION = rf"[0-9]{{1,{settings.currency_decimals}}}" if settings.currency_decimals else "0"
+SHAPES: Mapping[Callable[..., Any], Mapping[str, Any]] = {
+    label: _shape_of_line(LABEL_LIMIT),
+    name: _shape_of_line(NAME_LIMIT),
+    handle: _shape_of_line(
+        HANDLE_LIMIT, rf"^\s*[^\s/{_NO_LINE}]([^/{_NO_LINE}]*[^\s/{_NO_LINE}])?\s*$"
+    ),
+    url: _shape_of_line(
+        URL_LIMIT, rf"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^\s/{_NO_LINE}][^\s{_NO_LINE}]*\s*$"
+    ),
+    description: {"type": "string", "maxLength": DESCRIPTION_LIMIT, "pattern": r"^[^\u0000]*$"},
+    money: _shape_of_decimal(MAX_AMOUNT, f"{_FRACTION}0*"),
+    weight_grams: _shape_of_decimal(MAX_WEIGHT_GRAMS, "[0-9]+"),
+    stock: {"type": "integer", "minimum": -MAX_STOCK, "maximum": MAX_STOCK},
+    row_id: {"type": "integer", "minimum": 0, "maximum": MAX_ID},
+    timestamp: {"type": "string", "format": "date-time"},
+}

@@ -32,6 +32,7 @@ def run(*command: str, without: tuple[str, ...] = (), **environment: str) -> tup
         ("SECRET_KEY", "short"),
         ("ADMIN_API_KEY", "short"),
         ("PUBLIC_READS", "maybe"),
+        ("REQUIRE_IF_MATCH", "sometimes"),
         ("SHOP_CURRENCY", "usd"),
         ("SHOP_CURRENCY", "DOLLAR"),
         ("MAX_BODY_BYTES", "1 MB"),
@@ -41,6 +42,10 @@ def run(*command: str, without: tuple[str, ...] = (), **environment: str) -> tup
         ("JOB_LEASE_SECONDS", "soon"),
         ("JOB_SWEEP_SECONDS", "0.1"),
         ("LOG_LEVEL", "LOUD"),
+        ("RATE_LIMIT", "-1"),
+        ("RATE_LIMIT", "many"),
+        ("RATE_LIMIT_VISITORS", "-1"),
+        ("TRUST_FORWARDED_FOR", "maybe"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
@@ -77,6 +82,40 @@ def test_there_is_no_admin_key_by_default(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("ADMIN_API_KEY")
 
     assert config.load().admin_api_key == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "for_keys", "for_visitors"),
+    [
+        ({}, 6000, 600),
+        ({"RATE_LIMIT": "5"}, 5, 1),
+        ({"RATE_LIMIT": "0"}, 0, 0),
+        ({"RATE_LIMIT": "50", "RATE_LIMIT_VISITORS": "0"}, 50, 0),
+        ({"RATE_LIMIT": "0", "RATE_LIMIT_VISITORS": "7"}, 0, 7),
+    ],
+)
+def test_visitors_have_a_tenth_of_the_limit_unless_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, sent: dict[str, str], for_keys: int, for_visitors: int
+) -> None:
+    monkeypatch.delenv("RATE_LIMIT")
+    monkeypatch.delenv("RATE_LIMIT_VISITORS")
+    for name, value in sent.items():
+        monkeypatch.setenv(name, value)
+
+    loaded = config.load()
+
+    assert (loaded.rate_limit, loaded.rate_limit_visitors) == (for_keys, for_visitors)
+
+
+def test_only_a_dyno_stands_behind_a_router_unless_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = config.load().trust_forwarded_for
+    monkeypatch.setenv("DYNO", "web.1")
+    on_a_dyno = config.load().trust_forwarded_for
+    monkeypatch.setenv("TRUST_FORWARDED_FOR", "0")
+
+    assert (here, on_a_dyno, config.load().trust_forwarded_for) == (False, True, False)
 
 
 @pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("USD", 2), ("KWD", 3)])

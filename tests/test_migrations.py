@@ -73,6 +73,8 @@ def test_migrating_gives_exactly_what_the_models_say(query: str) -> None:
     migrated = catalogue(query)
 
     with scratch_database("scratch_models"):
+        with db.engine.begin() as connection:
+            connection.execute(text("CREATE EXTENSION unaccent; CREATE EXTENSION pg_trgm"))
         db.create_all()
         declared = catalogue(query)
 
@@ -139,6 +141,18 @@ def job(**columns: str) -> str:
     return insert("jobs", **{"kind": "'import'", "task": "'catalog.import'", **columns})
 
 
+def api_key(**columns: str) -> str:
+    """An INSERT of a key of the API."""
+    given = {"prefix": "'pushcart_12345678'", "name": "'Till'", "scopes": "'[]'"}
+    return insert("api_keys", **{**given, "secret_hash": "sha256('')", **columns})
+
+
+def answer(**columns: str) -> str:
+    """An INSERT of an answer that is kept for repeats."""
+    given = {"digest": "sha256('')", "fingerprint": "sha256('')", "status": "201"}
+    return insert("idempotent_answers", **{**given, "headers": "'{}'", "body": "''", **columns})
+
+
 def insert(table: str, **columns: str) -> str:
     """An INSERT statement from SQL expressions."""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"  # noqa: S608  # ours
@@ -179,6 +193,19 @@ REFUSED = [
     ("ck_jobs_lease", job(lease_until="now()")),
     ("ck_jobs_finished_at", job(status="'failed'")),
     ("ck_jobs_finished_at", job(finished_at="now()")),
+    ("ck_api_keys_prefix", api_key(prefix="'pushcart_1234567'")),
+    ("ck_api_keys_prefix", api_key(prefix="'pushcart_1234567g'")),
+    ("ck_api_keys_prefix", api_key(prefix=r"E'pushcart_12345678\n'")),
+    ("ck_api_keys_secret_hash", api_key(secret_hash="'a secret in clear'")),
+    ("ck_api_keys_name", api_key(name="''")),
+    ("ck_api_keys_name", api_key(name="repeat('n', 256)")),
+    ("ck_api_keys_scopes", api_key(scopes="'{}'")),
+    ("uq_api_keys_prefix", api_key(prefix="'pushcart_00000001'")),
+    ("ck_idempotent_answers_digest", answer(digest="'short'")),
+    ("ck_idempotent_answers_fingerprint", answer(fingerprint="'short'")),
+    ("ck_idempotent_answers_status", answer(status="199")),
+    ("ck_idempotent_answers_status", answer(status="500")),
+    ("ck_idempotent_answers_headers", answer(headers="'[]'")),
     ("fk_job_errors_job_id", insert("job_errors", job_id="999", line="1", code="''", detail="''")),
 ]  # fmt: skip
 
@@ -189,6 +216,7 @@ def tee(session: Session) -> Session:
     session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     session.execute(text(product(id="1", handle="'tee'")))
     session.execute(text(variant(options="'{}'")))
+    session.execute(text(api_key(prefix="'pushcart_00000001'")))
     return session
 
 
@@ -202,7 +230,9 @@ def test_a_constraint_refuses(tee: Session, constraint: str, statement: str) -> 
 
 
 @pytest.mark.parametrize(
-    "statement", [product(), variant(), job()], ids=["product", "variant", "job"]
+    "statement",
+    [product(), variant(), job(), api_key(), answer()],
+    ids=["product", "variant", "job", "key", "answer"],
 )
 def test_what_breaks_no_rule_is_taken(tee: Session, statement: str) -> None:
     tee.execute(text(statement))

@@ -1,0 +1,96 @@
+"""Reads of the public API: SQL over a connection of the pool, in one round trip.
+
+SQLAlchemy's pool lends the connection; the statement goes to psycopg2 as it is, in autocommit: no
+BEGIN, no ROLLBACK, no compiling. A statement that is always the same is prepared, once for each
+connection: for a table with many indexes PostgreSQL plans far longer than it reads.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any
+
+import psycopg2
+from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
+from psycopg2.extras import NamedTupleCursor
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import PoolProxiedConnection
+
+from models import db
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+_MOST_PREPARED = 64  # for each connection: they stay in the memory of both sides
+_PREPARED = "pushcart.prepared"  # in a connection's info: the names of statements by their SQL
+
+
+def fetch(sql: str, params: Mapping[str, Any], *, prepared: bool = False) -> Sequence[Any]:
+    """Rows, with their columns as attributes, of SQL with parameters such as `%(id)s`.
+
+    `prepared` is for SQL that comes again and again: the first so many are kept. A
+    connection that died in the pool (PostgreSQL restarted, a proxy dropped it) is found out by
+    its first use, which is safe to repeat for a read: it is tried once more on a fresh one.
+    Raises sqlalchemy.exc.OperationalError.
+    """
+    try:
+        return _fetch(sql, params, prepared=prepared)
+    except OperationalError as error:
+        if not error.connection_invalidated:
+            raise
+        return _fetch(sql, params, prepared=prepared)
+
+
+def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool) -> Sequence[Any]:
+    connection = _borrowed()
+    driver: Any = connection.driver_connection
+    try:
+        driver.autocommit = True
+        cursor = driver.cursor(cursor_factory=NamedTupleCursor)
+        if prepared:
+            _execute_prepared(cursor, sql, params, connection.info.setdefault(_PREPARED, {}))
+        else:
+            cursor.execute(sql, params)
+        rows: Sequence[Any] = cursor.fetchall()
+        driver.autocommit = False
+    except psycopg2.Error as error:
+        dead = bool(driver.closed)
+        connection.invalidate(error)  # whatever it was, no one else is to meet its rest
+        if dead:
+            db.engine.dispose()  # the others in the pool have died with it
+        if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            raise
+        raise OperationalError(sql, None, error, connection_invalidated=dead) from None
+    finally:
+        connection.close()
+    return rows
+
+
+def _borrowed() -> PoolProxiedConnection:
+    try:
+        return db.engine.raw_connection()
+    except psycopg2.OperationalError as error:  # there is no server to connect to
+        raise OperationalError("connect", None, error) from None
+
+
+def _execute_prepared(
+    cursor: Any, sql: str, params: Mapping[str, Any], known: dict[str, str]
+) -> None:
+    if sql not in known and len(known) < _MOST_PREPARED:
+        known[sql] = _prepare(cursor, sql)
+    try:
+        cursor.execute(known.get(sql, sql), params)
+    except InvalidSqlStatementName:
+        # A pooler between us and PostgreSQL has changed the server process under the connection.
+        cursor.execute(sql, params)
+
+
+def _prepare(cursor: Any, sql: str) -> str:
+    """Prepare a statement; returns the SQL that executes it with the same parameters."""
+    names = list(dict.fromkeys(_PARAMETER.findall(sql)))
+    # Named after what it is: behind a pooler, someone else may have prepared it before.
+    statement = f"read_{blake2b(sql.encode(), digest_size=8).hexdigest()}"
+    numbered = sql % {name: f"${number}" for number, name in enumerate(names, 1)}
+    with suppress(DuplicatePreparedStatement):
+        cursor.execute(f"PREPARE {statement} AS {numbered}")
+    values = ", ".join(f"%({name})s" for name in names)
+    return f"EXECUTE {statement} ({values})" if values else f"EXECUTE {statement}"
