@@ -14,11 +14,12 @@ from marshmallow import Schema, fields
 from sqlalchemy import Row, or_, select, text
 from sqlalchemy.orm import Session
 
+from catalog import search
 from models import Product
 from schemas import Money, ProductSchema, Timestamp, VariantSchema, Weight
 
 
-def document_sql(source: str) -> str:
+def _document(source: str) -> str:
     """SQL for the document (text) of the product in `source`, a relation with its columns."""
     return f"(SELECT row_to_json(d)::text FROM (SELECT {_columns(ProductSchema(), source)}) d)"
 
@@ -83,10 +84,20 @@ def _list(field: fields.List, column: str) -> str:  # type: ignore[type-arg]  # 
     )
 
 
-_DOCUMENT = document_sql("products")
+def derived(source: str) -> dict[str, str]:
+    """The SQL of each column that follows from the product in `source` and its variants."""
+    return {
+        "document": _document(source),
+        "lowest_price": "coalesce((SELECT min(v.price) FROM variants v"
+        f" WHERE v.product_id = {source}.id), 'Infinity')",
+        **search.columns(source),
+    }
+
+
+_DERIVED = ", ".join(f"{column} = {sql}" for column, sql in derived("products").items())
 # A signed 32-bit fingerprint of the rendering: a release re-renders the rows that carry another.
-SHAPE = zlib.crc32(_DOCUMENT.encode()) - 2**31
+SHAPE = zlib.crc32(_DERIVED.encode()) - 2**31
 _RENDER = text(
-    f"UPDATE products SET document = {_DOCUMENT}, document_shape = :shape WHERE id = ANY(:ids)"
+    f"UPDATE products SET {_DERIVED}, document_shape = :shape WHERE id = ANY(:ids)"
     " RETURNING id, version, document, document_shape"
 )

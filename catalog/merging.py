@@ -1,12 +1,11 @@
-"""Merge patches (RFC 7396), and which variant an entry of a patch means."""
+"""Merge patches (RFC 7396), and the fields of a variant at the top level of a request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import values
-from errors import Conflict, Fault, FieldFault, Invalid
-from models import JSONObject, Product, Variant
-from schemas import VariantFields, option_values
+from errors import FieldFault, Invalid
+from models import JSONObject, Product
+from schemas import VariantFields
 
 _VARIANT_FIELDS = tuple(VariantFields().fields)
 
@@ -24,24 +23,36 @@ def merged(target: Any, change: Any) -> Any:
     return result
 
 
-def take_single_variant(sent: JSONObject) -> JSONObject:
-    """Remove the fields of a variant from the top level of a request, and return them."""
-    return {name: sent.pop(name) for name in _VARIANT_FIELDS if name in sent}
+def without_repeated(change: JSONObject, stored: Mapping[str, Any]) -> JSONObject:
+    """The change without what only the server writes, where it repeats that as it stands.
 
-
-def both_at_once(single: JSONObject) -> Invalid:
-    """The error for a request with `variants` and the fields of a single one."""
+    So an answer can be sent back whole. Raises Invalid where it says anything else.
+    """
     faults = [
-        FieldFault("both_at_once", "stands beside variants: give one or the other", f"/{name}")
-        for name in single
+        FieldFault("read_only", "is given by the server, which has another value", f"/{name}")
+        for name, value in stored.items()
+        if name in change and not (type(change[name]) is type(value) and change[name] == value)
     ]
-    return Invalid("Give variants, or the fields of a single one.", faults)
+    if faults:
+        raise Invalid(f"{faults[0].pointer} {faults[0].detail}.", faults)
+    return {name: value for name, value in change.items() if name not in stored}
 
 
-def entry_for_only_variant(product: Product, change: JSONObject, single: JSONObject) -> JSONObject:
+def take_single_variant(sent: JSONObject) -> JSONObject:
+    """Remove the fields of a variant from the top level of a request, and return them.
+
+    Raises Invalid for a request that gives `variants` too.
+    """
+    single = {name: sent.pop(name) for name in _VARIANT_FIELDS if name in sent}
+    if single and "variants" in sent:
+        detail = "stands beside variants: give one or the other"
+        faults = [FieldFault("both_at_once", detail, f"/{name}") for name in single]
+        raise Invalid("Give variants, or the fields of a single one.", faults)
+    return single
+
+
+def entry_for_only_variant(product: Product, single: JSONObject) -> JSONObject:
     """The entry that top-level variant fields stand for. Raises Invalid if they name no one."""
-    if "variants" in change:
-        raise both_at_once(single)
     if len(product.variants) != 1:
         detail = f"means no one of {len(product.variants)} variants: send variants"
         faults = [FieldFault("ambiguous_variant", detail, f"/{name}") for name in single]
@@ -57,47 +68,6 @@ def variant_entries(sent: Any) -> list[JSONObject]:
         if not isinstance(entry, dict):
             raise invalid("invalid_type", "must be an object", f"/variants/{index}")
     return sent
-
-
-def match_variants(
-    variants: Sequence[Variant], entries: Sequence[JSONObject]
-) -> list[Variant | None]:
-    """For each entry the variant that it names by `id`, `sku` or `options`; None for a new one.
-
-    Raises Invalid for an id of another product and for a variant named twice, Conflict for a SKU
-    that several variants carry.
-    """
-    named = [_match(variants, entry, f"/variants/{i}") for i, entry in enumerate(entries)]
-    for index, variant in enumerate(named):
-        if variant is not None and variant in named[:index]:
-            raise invalid("named_twice", "means the same variant again", f"/variants/{index}")
-    return named
-
-
-def _match(variants: Sequence[Variant], entry: JSONObject, place: str) -> Variant | None:
-    if "id" in entry:
-        found = [v for v in variants if v.id == entry["id"] and type(entry["id"]) is int]
-        if not found:
-            raise invalid("unknown_variant", "is no variant of this product", f"{place}/id")
-        return found[0]
-    sku = _stored(values.label, entry.get("sku"))
-    found = [v for v in variants if v.sku is not None and v.sku == sku]
-    if len(found) > 1:
-        ids = ", ".join(str(variant.id) for variant in found)
-        fault = FieldFault("ambiguous_sku", f"is carried by the variants {ids}", f"{place}/sku")
-        raise Conflict("Several variants carry this SKU: name one by id.", [fault])
-    if not found:
-        options = _stored(option_values, entry.get("options", {}))
-        found = [v for v in variants if v.options == options]
-    return found[0] if found else None
-
-
-def _stored(rule: Callable[[Any], Any], sent: Any) -> Any:
-    """What was sent as it would be stored; as it is, if it breaks the rule and is refused later."""
-    try:
-        return rule(sent)
-    except Fault:
-        return sent
 
 
 def without_id(entry: JSONObject) -> JSONObject:

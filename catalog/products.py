@@ -1,75 +1,55 @@
-"""Products: find, page, create, patch, delete. Plain functions; the edge commits.
+"""Products: read, create, replace, patch, delete, restore. Plain functions; the edge commits.
 
 Reads return the stored document as it is. Writes go through the ORM and render the document anew
-before they return, in the same transaction.
+before they return, in the same transaction; each locks its product before it looks at it.
 """
 
-import re
-import unicodedata
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import suppress
 
-from marshmallow import ValidationError
-from sqlalchemy import ColumnElement, Row, and_, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 import values
-from catalog import documents
-from catalog.merging import (
-    both_at_once,
-    entry_for_only_variant,
-    invalid,
-    match_variants,
-    merged,
-    take_single_variant,
-    variant_entries,
-    without_id,
+from catalog import handles, revisions
+from catalog.expected import UNCONDITIONAL, Expected
+from catalog.merging import invalid
+from catalog.refs import (
+    handle_taken,
+    is_id,
+    living,
+    locked,
+    locked_or_none,
+    locked_restorable,
+    named,
+    not_found,
 )
-from errors import Conflict, FieldFault, NotFound
-from models import JSONObject, Product, Variant, read
-from schemas import MAX_OPTIONS, MAX_VARIANTS, ProductSchema, VariantSchema
+from catalog.revisions import Document
+from errors import Conflict, Fault
+from models import JSONObject
+from reads import fetch
 
-_ID = re.compile(r"[0-9]+")
-_MAX_ID = 2**63 - 1
-_WRITABLE = tuple(name for name, field in ProductSchema().fields.items() if not field.dump_only)
-
-
-class Document(Protocol):
-    """A product as clients read it: `document` is its public JSON."""
-
-    id: int
-    version: int
-    document: str
-    document_shape: int
+_ATTEMPTS = 3
 
 
-_COLUMNS = (Product.id, Product.version, Product.document, Product.document_shape)
-
-
-def document(ref: str, statuses: Sequence[str]) -> Row[tuple[int, int, str, int]]:
+def document(ref: str, statuses: Sequence[str]) -> Document:
     """The living product with this id or handle, among those of `statuses`. Raises NotFound.
 
     A `ref` of digits alone is an id: a handle made of digits is found by the list's filter.
     """
-    statement = select(*_COLUMNS).where(_living(ref), Product.status.in_(statuses))
-    rows = read(statement)
+    column, value = named(ref)
+    given = {"value": value, "statuses": list(statuses)}
+    rows: Sequence[Document] = fetch(_DOCUMENT[column], given, prepared=True)
     if not rows:
-        raise _not_found(ref)
+        raise not_found(ref)
     return rows[0]
 
 
-def page(
-    *, after_id: int, limit: int, statuses: Sequence[str], handle: str | None = None
-) -> Sequence[Row[tuple[int, int, str, int]]]:
-    """Up to `limit` living products after an id, in the order of their ids."""
-    statement = (
-        select(*_COLUMNS)
-        .where(Product.deleted_at.is_(None), Product.id > after_id, Product.status.in_(statuses))
-        .order_by(Product.id)
-        .limit(limit)
-    )
-    return read(statement if handle is None else statement.where(Product.handle == handle))
+_DOCUMENT = {
+    column: "SELECT id, version, document, document_shape FROM products"  # noqa: S608  # our words
+    f" WHERE {column} = %(value)s AND deleted_at IS NULL AND status = ANY(%(statuses)s::text[])"
+    for column in ("id", "handle")
+}
 
 
 def create(session: Session, sent: JSONObject) -> Document:
@@ -78,134 +58,90 @@ def create(session: Session, sent: JSONObject) -> Document:
     Without `variants` it gets one, from the top-level fields of a variant. Raises
     ValidationError; Invalid for both at once; Conflict for a handle that is taken.
     """
-    sent = dict(sent)
-    single = take_single_variant(sent)
-    if single and "variants" in sent:
-        raise both_at_once(single)
-    if sent.get("variants", []) == []:
-        sent["variants"] = [single]
     if sent.get("handle") is None:
         # Without a name the product is refused, for that alone.
-        sent["handle"] = _free_handle(session, values.handle_from(str(sent.get("name"))))
-    data = _load(sent, pointing_to_single=bool(single))
-    product = Product()
-    _apply(product, data, [None] * len(data["variants"]))
-    session.add(product)
-    return _written(session, product)
+        sent = {**sent, "handle": handles.derived(session, sent.get("name"))}
+    return _stored(session, revisions.new(sent))
 
 
-def patch(session: Session, ref: str, change: JSONObject) -> Document:
+def put(
+    session: Session, ref: str, sent: JSONObject, expected: Expected = UNCONDITIONAL
+) -> tuple[Document, bool]:
+    """Replace the living product with this id or handle, or create it; whether it was created.
+
+    Only a handle creates: ids are the server's. Raises NotFound for an id without a product, and
+    whatever `revisions.new` and `revisions.replacing` raise; Conflict for a new handle that is
+    taken; PreconditionFailed, PreconditionRequired.
+    """
+    handle = None if is_id(ref) else _valid_handle(ref)
+    for _ in range(_ATTEMPTS):
+        product = locked_or_none(session, living(ref))
+        if product is not None:
+            expected.check(product)
+            return _stored(session, revisions.replacing(product, sent)), False
+        if handle is None:
+            raise not_found(ref)
+        expected.check(None)
+        revision = revisions.new(_under(handle, sent))
+        # If somebody else is just creating it, it is there the next time, to be replaced.
+        with suppress(Conflict), session.begin_nested():
+            return _stored(session, revision), True
+    raise handle_taken()
+
+
+def patch(
+    session: Session, ref: str, change: JSONObject, expected: Expected = UNCONDITIONAL
+) -> Document:
     """Apply a JSON merge patch (RFC 7396) to the living product with this id or handle.
 
-    An entry of `variants` is merged into the variant that it names by `id`, by `sku` or by
-    `options`; any other entry is added, and variants that no entry names stay as they are
-    (docs/adr/0005). Raises NotFound, ValidationError, Invalid, and Conflict for a handle that is
-    taken or a SKU that several variants carry.
+    Raises NotFound, PreconditionFailed, PreconditionRequired, whatever `revisions.changing`
+    raises, and Conflict for a handle that is taken.
     """
-    product = _locked(session, ref)
-    change = dict(change)
-    single = take_single_variant(change)
-    if single:
-        change["variants"] = [entry_for_only_variant(product, change, single)]
-    entries = variant_entries(change.pop("variants", []))
-    named = match_variants(product.variants, entries)
-    current = ProductSchema(only=_WRITABLE, exclude=("variants",)).dump(product)
-    target = merged(current, change)
-    target["variants"] = [
-        merged(VariantSchema(exclude=("id",)).dump(variant) if variant else {}, without_id(entry))
-        for variant, entry in zip(named, entries, strict=True)
-    ]
-    _apply(product, _load(target, pointing_to_single=bool(single)), named)
-    if any(session.is_modified(part) for part in (product, *product.variants)):
-        product.version += 1
-        product.updated_at = func.clock_timestamp()  # now() may lie before a change waited for
-    return _written(session, product)
+    product = locked(session, ref)
+    expected.check(product)
+    return _stored(session, revisions.changing(product, change))
 
 
-def delete(session: Session, ref: str) -> None:
-    """Hide the living product with this id or handle. Raises NotFound."""
-    product = _locked(session, ref)
+def delete(session: Session, ref: str, expected: Expected = UNCONDITIONAL) -> None:
+    """Hide the living product with this id or handle.
+
+    Raises NotFound, PreconditionFailed, PreconditionRequired.
+    """
+    product = locked(session, ref)
+    expected.check(product)
     product.deleted_at = func.now()
-    product.version += 1
+    revisions.mark_changed(product)
 
 
-def _living(ref: str) -> ColumnElement[bool]:
-    if "\0" in ref:  # PostgreSQL takes no such text, so no product has it
-        raise _not_found(ref)
-    if _ID.fullmatch(ref):
-        wanted = Product.id == min(int(ref[:20]), _MAX_ID)
-    else:
-        wanted = Product.handle == unicodedata.normalize("NFC", ref)
-    return and_(wanted, Product.deleted_at.is_(None))
+def restore(session: Session, ref: str) -> Document:
+    """Undo a deletion; a living product stays as it is.
+
+    By handle, if exactly one deleted product had it. Raises NotFound; Ambiguous for several, and
+    Conflict for a handle that another product has by now.
+    """
+    product = locked_restorable(session, ref)
+    if product.deleted_at is None:
+        return revisions.written(session, [product], ())[0]
+    product.deleted_at = None
+    revisions.mark_changed(product)
+    return revisions.written(session, [product], {product})[0]
 
 
-def _not_found(ref: str) -> NotFound:
-    return NotFound(f"There is no product {ref!r}.", code="product_not_found")
+def _stored(session: Session, revision: revisions.Revision) -> Document:
+    changed = {revision.product} if revisions.apply(session, revision) else ()
+    return revisions.written(session, [revision.product], changed)[0]
 
 
-def _locked(session: Session, ref: str) -> Product:
-    # Whoever writes a product or its variants holds this lock first.
-    product = session.scalars(select(Product).where(_living(ref)).with_for_update()).one_or_none()
-    if product is None:
-        raise _not_found(ref)
-    return product
-
-
-def _load(sent: JSONObject, *, pointing_to_single: bool) -> JSONObject:
-    """Validate; faults of a variant that the client wrote at the top level point to the top."""
+def _valid_handle(sent: object) -> str:
     try:
-        data: JSONObject = ProductSchema().load(sent)
-    except ValidationError as error:
-        if not pointing_to_single:
-            raise
-        messages = dict(error.normalized_messages())  # type: ignore[no-untyped-call]
-        faults = messages.pop("variants", {})
-        raise ValidationError(messages | faults.get(0, faults)) from None
-    return data
+        return values.handle(sent)
+    except Fault as fault:
+        raise invalid(fault.code, fault.detail, "/handle") from None
 
 
-def _apply(product: Product, data: JSONObject, named: Sequence[Variant | None]) -> None:
-    """Write validated fields, each variant's into the one it names or into a new one."""
-    for variant, fields in zip(named, data.pop("variants"), strict=True):
-        if variant is None:
-            product.variants.append(Variant(**fields))
-        else:
-            for name, value in fields.items():
-                setattr(variant, name, value)
-    for name, value in data.items():
-        setattr(product, name, value)
-    used = (name for variant in product.variants for name in variant.options)
-    product.options = list(dict.fromkeys([*product.options, *used]))
-    if len(product.options) > MAX_OPTIONS:
-        raise invalid("too_many", f"holds more than {MAX_OPTIONS} names", "/options")
-    if len(product.variants) > MAX_VARIANTS:
-        raise invalid("too_many", f"holds more than {MAX_VARIANTS} variants", "/variants")
-
-
-def _written(session: Session, product: Product) -> Document:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-        if constraint == "uq_products_handle":
-            fault = FieldFault("handle_taken", "belongs to another product", "/handle")
-            raise Conflict("The handle is taken.", [fault], code="handle_taken") from None
-        if constraint == "uq_variants_product_id_options":
-            detail = "repeats the options of another variant"
-            raise invalid("duplicate_options", detail, "/variants") from None
-        raise
-    return documents.render(session, [product.id])[0]
-
-
-def _free_handle(session: Session, base: str) -> str:
-    """`base`, or `base-2` and so on: the first that no living product has."""
-    # Two creators of the same name take turns, so that neither meets the other's handle.
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(base))))
-    for numbers in (range(1, 51), range(51, 5001)):
-        candidates = [base if number == 1 else f"{base}-{number}" for number in numbers]
-        living = Product.handle.in_(candidates), Product.deleted_at.is_(None)
-        taken = set(session.scalars(select(Product.handle).where(*living)))
-        for candidate in candidates:
-            if candidate not in taken:
-                return candidate
-    return base  # which is then refused as taken: 5,000 namesakes need handles of their own
+def _under(handle: str, sent: JSONObject) -> JSONObject:
+    """The body of a PUT as a new product's. Raises Invalid for another handle, and for an id."""
+    given = sent.get("handle")
+    if given is not None and _valid_handle(given) != handle:
+        raise invalid("other_handle", f"is not the handle in the address, {handle!r}", "/handle")
+    return {**revisions.without_servers(sent, None), "handle": handle}

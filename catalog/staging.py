@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from catalog.documents import SHAPE, document_sql
+from catalog.documents import SHAPE, derived
 from catalog.formats.rows import ProductRows
 
 
@@ -261,20 +261,22 @@ WHERE m.id = w.product_id AND NOT m.is_changed
 """
 
 # A product's row is written once, with the document of its variants as they now stand.
+_DERIVED = derived("m")
 _WRITE_PRODUCTS = f"""
 INSERT INTO products (
     id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, document, document_shape
+    version, created_at, updated_at, document_shape, {", ".join(_DERIVED)}
 )
 SELECT id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, {document_sql("m")}, %(shape)s
+    version, created_at, updated_at, %(shape)s, {", ".join(_DERIVED.values())}
 FROM merged_products m WHERE is_changed ORDER BY index
 ON CONFLICT (id) DO UPDATE SET
     name = EXCLUDED.name, description = EXCLUDED.description, status = EXCLUDED.status,
     vendor = EXCLUDED.vendor, category = EXCLUDED.category, tags = EXCLUDED.tags,
     metadata = EXCLUDED.metadata, options = EXCLUDED.options, images = EXCLUDED.images,
     version = EXCLUDED.version, updated_at = EXCLUDED.updated_at,
-    document = EXCLUDED.document, document_shape = EXCLUDED.document_shape
+    document_shape = EXCLUDED.document_shape,
+    {", ".join(f"{column} = EXCLUDED.{column}" for column in _DERIVED)}
 """
 
 _OUTCOME = """

@@ -1,0 +1,142 @@
+"""Search: what of a product it looks at, which products `q` means, and how well each fits.
+
+SKUs and handles come first, then names, then whatever else holds all of the words, the last of
+them as a beginning. Only where nothing does, small typing errors are forgiven. Case and accents
+count nowhere: products and queries are folded alike, by PostgreSQL.
+"""
+
+import re
+import string
+from dataclasses import dataclass
+
+from catalog.filters import Bind
+from values import handle_from
+
+# The best of so many hits of each kind are ranked: ranking reads every hit, and a common word
+# has hundreds of thousands. A list in the order of a `sort` ranks nothing and finds them all.
+RANKED_HITS = 500
+_MOST_IDS = 10_000  # that a list in the order of a `sort` takes from one kind of hit
+_SPELLED_WORDS = 8  # that are compared letter by letter
+_DESCRIPTION_LIMIT = 50_000  # characters that are searched: a tsvector holds 1 MB
+_MARKUP = "<[^>]*>|&#?[A-Za-z0-9]+;"  # HTML's tags, and entities such as `&nbsp;`
+_WORD = re.compile(r"[^\W_]+")
+# In hexadecimal, so that no driver takes one of them for the mark of a parameter.
+_PUNCTUATION = "E'" + "".join(f"\\x{ord(mark):02x}" for mark in string.punctuation) + "'"
+
+
+def _words(text: str) -> str:
+    # Without its punctuation a text has no hyphenated words, hosts or paths, which PostgreSQL
+    # would index as a whole: `T-Shirt` is found by `shirt`, `A/B` by `b`.
+    blanks = f"repeat(' ', {len(string.punctuation)})"
+    return f"to_tsvector('simple', translate(unaccent({text}), {_PUNCTUATION}, {blanks}))"
+
+
+def columns(source: str) -> dict[str, str]:
+    """The SQL of each search column of the product in `source`, a relation with its columns."""
+    title = _words(f"concat_ws(' ', {source}.name, {source}.handle)")
+    labels = _words(f"concat_ws(' ', {source}.vendor, {source}.category, {source}.tags)")
+    text = f"regexp_replace({source}.description, '{_MARKUP}', ' ', 'g')"
+    prose = _words(f"left({text}, {_DESCRIPTION_LIMIT})")
+    return {
+        "search_title": title,
+        "search_words": f"setweight({title}, 'A') || setweight({labels}, 'B')"
+        f" || coalesce({prose}, '')",
+        "search_text": "lower(unaccent(concat_ws("
+        f"' ', {source}.name, {source}.vendor, {source}.category)))",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What `q` means; `forgiving` of small typing errors, for when nothing is found without."""
+
+    q: str
+    forgiving: bool = False
+
+    def condition(self, bind: Bind) -> str:
+        """The SQL that holds for each product `p` that is found."""
+        if self.forgiving:
+            return f"p.id = ANY(ARRAY({_SIMILAR.format(self._similar(bind), _MOST_IDS)}))"
+        skus = _OF_SKU.format(self._sku_begins(bind), _MOST_IDS)
+        return (
+            f"(p.search_words @@ {self._all_words(bind)} OR p.handle = ANY({self._handles(bind)})"
+            f" OR p.id = ANY(ARRAY({skus})))"
+        )
+
+    def hits(self, where: str, bind: Bind, limit: int) -> str:
+        """Common table expressions that end in `hits`: products' id and `rank`, the best lowest.
+
+        `limit` is the most hits of each kind; `where` narrows down the products `p`.
+        """
+        found = self._resembling(bind) if self.forgiving else self._ranked(bind)
+        return found.format(where=where, limit=bind(limit)) + _HITS
+
+    def _ranked(self, bind: Bind) -> str:
+        sku = f"CASE WHEN lower(s.sku) = lower({bind(self.q)}) THEN 3 ELSE 2 END"
+        return _RANKED.format(
+            words=self._all_words(bind),
+            handles=self._handles(bind),
+            sku_score=sku,
+            sku_begins=self._sku_begins(bind),
+            where="{where}",
+            limit="{limit}",
+        )
+
+    def _resembling(self, bind: Bind) -> str:
+        words = self._spelled(bind)
+        likeness = " + ".join(f"word_similarity({word}, p.search_text)" for word in words)
+        return _RESEMBLING.format(
+            likeness=likeness or 0, similar=self._similar(bind), where="{where}", limit="{limit}"
+        )
+
+    def _similar(self, bind: Bind) -> str:
+        words = (f"p.search_text %%> {word}" for word in self._spelled(bind))
+        return " AND ".join(words) or "false"
+
+    def _all_words(self, bind: Bind) -> str:
+        """A tsquery of all words, the last as a beginning; NULL, which finds nothing, of none."""
+        parsed = _words(bind(self.q)).replace("to_tsvector", "plainto_tsquery", 1)
+        last = _WORD.findall(self.q)[-1:]
+        # One ASCII letter begins a tenth of all words: it would read a tenth of the index.
+        begins = "':*'" if last and (len(last[0]) > 1 or not last[0].isascii()) else "''"
+        return f"(nullif({parsed}::text, '') || {begins})::tsquery"
+
+    def _handles(self, bind: Bind) -> str:
+        # From signs alone `handle_from` makes a handle that says nothing of them.
+        derived = [handle_from(self.q)] if _WORD.search(self.q) else []
+        return bind(sorted({self.q, self.q.lower(), *derived}))
+
+    def _sku_begins(self, bind: Bind) -> str:
+        escaped = re.sub(r"([\\%_])", r"\\\1", self.q)
+        return f"lower(s.sku) LIKE lower({bind(escaped + '%')})"
+
+    def _spelled(self, bind: Bind) -> list[str]:
+        # A lone letter is like every word that begins with it.
+        words = [word for word in _WORD.findall(self.q.lower()) if len(word) > 1]
+        return [f"unaccent({bind(word)})" for word in words[:_SPELLED_WORDS]]
+
+
+# As arrays, because the planner cannot know how few they are, and would read the table instead.
+_OF_SKU = "SELECT s.product_id FROM variants s WHERE {} LIMIT {}"
+_SIMILAR = "SELECT p.id FROM products p WHERE {} LIMIT {}"
+# Each kind of hit is a branch of its own, because each is then one index scan. A rank of its own
+# grows with each word that begins like the last one; by 32 (rank / (rank + 1)) it stays below 1,
+# and no kind of hit overtakes the next.
+_RANKED = """asked AS MATERIALIZED (SELECT {words} AS words), found AS (
+    (SELECT p.id, 3 AS score FROM products p WHERE p.handle = ANY({handles}) AND {where})
+    UNION ALL
+    (SELECT p.id, {sku_score} FROM variants s JOIN products p ON p.id = s.product_id
+    WHERE {sku_begins} AND {where} LIMIT {limit})
+    UNION ALL
+    (SELECT p.id, 1 + ts_rank(p.search_words, (SELECT words FROM asked), 32) FROM products p
+    WHERE p.search_title @@ (SELECT words FROM asked) AND {where} LIMIT {limit})
+    UNION ALL
+    (SELECT p.id, ts_rank(p.search_words, (SELECT words FROM asked), 32) FROM products p
+    WHERE p.search_words @@ (SELECT words FROM asked) AND {where} LIMIT {limit})
+)"""
+_RESEMBLING = """found AS (
+    SELECT p.id, {likeness} AS score FROM products p WHERE {similar} AND {where} LIMIT {limit}
+)"""
+_HITS = """, hits AS (
+    SELECT id, round(-max(score)::numeric, 6) AS rank FROM found GROUP BY id
+)"""
