@@ -4,6 +4,8 @@ import os
 import socket
 from typing import Any
 
+from sqlalchemy.orm import configure_mappers
+
 from models import db
 from wsgi import app
 
@@ -25,10 +27,14 @@ graceful_timeout = 20
 # Longer than the router keeps an idle connection (90 s): a server that hangs up first is H13.
 keepalive = 95
 # Whatever leaks is returned after a while; the jitter keeps workers from leaving together.
-max_requests = 2000
-max_requests_jitter = 200
+max_requests = 50_000
+max_requests_jitter = 5_000
 # No one uses it, and a dyno has no one to protect it from.
 control_socket_disable = True
+
+
+# What SQLAlchemy would otherwise do in each worker's first request.
+configure_mappers()
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -1,9 +1,9 @@
 """What surrounds every request: its id, its caller, and one line in the log at its end."""
 
 import logging
+import random
 import re
 import time
-import uuid
 
 from flask import Flask, Response, g, request
 
@@ -23,9 +23,12 @@ def init_app(app: Flask) -> None:
 
 def _begin() -> None:
     g.started = time.perf_counter()
-    sent = request.headers.get("X-Request-ID", "")
-    request_id = sent if _REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())
-    caller.begin(caller.Caller(request_id=request_id, base_url=request.url_root))
+    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+    # An id is to be told from others, not to be secret: no system call, unlike uuid4's.
+    request_id = sent if _REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
+    # Not `url_root`, which decodes the host only for it to be encoded again.
+    base_url = f"{request.scheme}://{request.host}{request.root_path}/"
+    caller.begin(caller.Caller(request_id=request_id, base_url=base_url))
 
 
 def _end(response: Response) -> Response:

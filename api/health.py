@@ -7,21 +7,43 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.operations import Answer, operation
 from config import settings
-from models import read
+from models import JSONObject, read
 
 blueprint = Blueprint("health", __name__)
 
 
+def _status(**checks: str) -> JSONObject:
+    properties = {name: {"type": "string", "examples": [state]} for name, state in checks.items()}
+    return {"type": "object", "required": list(checks), "properties": properties}
+
+
 @blueprint.get("/healthz")
+@operation(None, answers={200: Answer("It lives.", _status(status="ok"))})
 def healthz() -> ResponseReturnValue:
-    """Always 200: restarting the process would not help against anything else."""
+    """Say that the process lives.
+
+    Always 200: restarting it would not help against anything else.
+    """
     return {"status": "ok"}
 
 
 @blueprint.get("/readyz")
+@operation(
+    None,
+    answers={
+        200: Answer("It can serve.", _status(status="ok", postgresql="ok", redis="ok")),
+        503: Answer(
+            "Not now.", _status(status="unavailable", postgresql="ok", redis="does not answer")
+        ),
+    },
+)
 def readyz() -> ResponseReturnValue:
-    """200 when PostgreSQL answers with the schema of this code, and Redis answers; else 503."""
+    """Say whether requests can be served.
+
+    200 when PostgreSQL answers with the schema of this code, and Redis answers; else 503.
+    """
     checks = {"postgresql": _postgresql(), "redis": _redis()}
     ready = all(state == "ok" for state in checks.values())
     return jsonify(status="ok" if ready else "unavailable", **checks), 200 if ready else 503

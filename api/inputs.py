@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -10,8 +11,9 @@ from flask import request
 
 from errors import BadRequest, Fault, FieldFault, Invalid, UnsupportedMediaType
 from models import JSONObject
+from values import Scientific
 
-_JSON = "application/json"
+JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_LIMIT = 200
 MAX_DEPTH = 100  # far below where Python's recursion or PostgreSQL's stack would end
@@ -23,7 +25,7 @@ def json_object(*media_types: str) -> JSONObject:
     Numbers with a fraction or an exponent come as Decimal, exactly as they were written. Raises
     UnsupportedMediaType, BadRequest for anything that is not JSON, Invalid for another value.
     """
-    accepted = media_types or (_JSON,)
+    accepted = media_types or (JSON,)
     if request.mimetype not in accepted:
         raise UnsupportedMediaType(f"Send the body as {' or '.join(accepted)}.")
     value = _parse(request.get_data())
@@ -86,7 +88,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> JSONObject:
 def _finite(digits: str) -> Decimal:
     try:
         if math.isfinite(float(digits)):
-            return Decimal(digits)
+            return Scientific(digits) if "e" in digits.lower() else Decimal(digits)
     except InvalidOperation:  # an exponent of twenty digits, which float() takes for zero
         pass
     raise BadRequest("The body holds a number that is out of range.", code="invalid_json")
@@ -96,40 +98,64 @@ def _refuse_constant(name: str) -> NoReturn:
     raise BadRequest(f"{name} is not JSON.", code="invalid_json")
 
 
-def known_parameters(*names: str) -> None:
-    """Refuse query parameters other than these, and repeated ones. Raises BadRequest naming it."""
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter: the rule that reads it, and what the documentation says of it."""
+
+    name: str
+    read: Callable[[str], Any]  # raises Fault
+    schema: JSONObject  # JSON Schema of the value as it stands in the address
+    description: str
+    default: Any = None
+
+
+def query(known: Mapping[str, Parameter]) -> JSONObject:
+    """The value of each known parameter. Raises BadRequest that names an unknown or bad one."""
+    values = {name: parameter.default for name, parameter in known.items()}
     for name, sent in request.args.lists():
-        if name not in names:
+        parameter = known.get(name)
+        if parameter is None:
             raise _bad_parameter(name, "unknown_parameter", "is not a parameter of this address")
         if len(sent) > 1:
             raise _bad_parameter(name, "repeated_parameter", "is given more than once")
+        try:
+            values[name] = parameter.read(sent[0])
+        except Fault as fault:
+            raise _bad_parameter(name, fault.code, fault.detail) from None
+    return values
 
 
-def choice(name: str, allowed: Iterable[str], default: str | None = None) -> str | None:
-    """A query parameter that is one of a few words. Raises BadRequest."""
-    value = request.args.get(name, default)
-    if value is not None and value not in (words := tuple(allowed)):
-        raise _bad_parameter(name, "not_a_choice", f"must be one of: {', '.join(words)}")
-    return value
+def choice(name: str, words: Iterable[str], description: str, default: Any = None) -> Parameter:
+    """A parameter that is one of a few words."""
+    allowed = tuple(words)
+
+    def read(sent: str) -> str:
+        if sent not in allowed:
+            raise Fault("not_a_choice", f"must be one of: {', '.join(allowed)}")
+        return sent
+
+    return Parameter(name, read, {"type": "string", "enum": list(allowed)}, description, default)
 
 
-def limit(default: int = 25) -> int:
-    """The page size asked for, 1 to 200. Raises BadRequest."""
-    sent = request.args.get("limit", str(default))
+def _limit(sent: str) -> int:
     if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= MAX_LIMIT):
-        raise _bad_parameter("limit", "out_of_range", f"must be a number from 1 to {MAX_LIMIT}")
+        raise Fault("out_of_range", f"must be a number from 1 to {MAX_LIMIT}")
     return int(sent)
 
 
-def value(name: str, rule: Any) -> Any:
-    """A query parameter held to a rule of `values`; None when it is absent. Raises BadRequest."""
-    sent = request.args.get(name)
-    if sent is None:
-        return None
-    try:
-        return rule(sent)
-    except Fault as fault:
-        raise _bad_parameter(name, fault.code, fault.detail) from None
+LIMIT = Parameter(
+    "limit",
+    _limit,
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 25},
+    "How many items a page holds.",
+    default=25,
+)
+CURSOR = Parameter(
+    "cursor",
+    str,  # api/pages.py opens it, for it is sealed for one list
+    {"type": "string"},
+    "Where the page begins: taken from `next` or `prev` of another page of the same list.",
+)
 
 
 def _bad_parameter(name: str, code: str, detail: str) -> BadRequest:

@@ -1,9 +1,12 @@
 """Logs: one logfmt line per event on stderr, each with the request id it belongs to."""
 
 import logging
+import re
 import sys
 
 from jobs import caller
+
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # ASCII that needs no quotes: no blank, =, " or backslash
 
 
 class _LogfmtFormatter(logging.Formatter):
@@ -23,11 +26,13 @@ class _LogfmtFormatter(logging.Formatter):
 
 
 def _quoted(value: str) -> str:
-    if value.isprintable() and not set(' ="\\') & set(value):
+    if _PLAIN.fullmatch(value):
         return value
     # Escaped, so that no input can forge a line of its own.
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{"".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped)}"'
+    if not escaped.isprintable():
+        escaped = "".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped)
+    return f'"{escaped}"'
 
 
 def configure_logging(level: int | str) -> None:

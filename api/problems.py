@@ -3,7 +3,6 @@
 import json
 import logging
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, request
 from marshmallow import ValidationError
@@ -11,9 +10,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from errors import Invalid, PushcartError
+from errors import Ambiguous, PushcartError
 from jobs import caller
-from schemas import faults_of
+from models import JSONObject
+from schemas import invalid_by
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +37,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _fault_of_ours)
 
 
-def _problem(status: int, code: str, detail: str, **extra: Any) -> Response:
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": caller.current().request_id,
-        **extra,
-    }
-    return Response(json.dumps(body), status, content_type="application/problem+json")
-
-
-def _pushcart_error(error: PushcartError) -> Response:
+def problem_of(error: PushcartError) -> JSONObject:
+    """The body that tells of an error."""
     faults = [
         {
             name: value
@@ -59,18 +47,41 @@ def _pushcart_error(error: PushcartError) -> Response:
         }
         for fault in error.faults
     ]
-    extra = {"errors": faults} if faults else {}
-    response = _problem(error.status, error.error_code, error.detail, **extra)
+    extra: JSONObject = {"errors": faults} if faults else {}
+    if isinstance(error, Ambiguous):
+        extra["candidates"] = error.candidates
+    return _body(error.status, error.error_code, error.detail, extra)
+
+
+def _body(status: int, code: str, detail: str, extra: JSONObject) -> JSONObject:
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": caller.current().request_id,
+        **extra,
+    }
+
+
+def _respond(body: JSONObject) -> Response:
+    return Response(json.dumps(body), body["status"], content_type="application/problem+json")
+
+
+def _problem(status: int, code: str, detail: str) -> Response:
+    return _respond(_body(status, code, detail, {}))
+
+
+def _pushcart_error(error: PushcartError) -> Response:
+    response = _respond(problem_of(error))
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="pushcart"'
     return response
 
 
 def _validation_error(error: ValidationError) -> Response:
-    faults = faults_of(error)
-    first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
-    detail = first if len(faults) == 1 else f"{len(faults)} fields are invalid, first {first}"
-    return _pushcart_error(Invalid(detail, faults))
+    return _pushcart_error(invalid_by(error))
 
 
 def _http_exception(error: HTTPException) -> Response:

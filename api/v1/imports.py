@@ -1,13 +1,16 @@
 """`/api/v1/imports`: a catalogue file goes in, a job comes out."""
 
-from typing import IO
+from hashlib import blake2b
+from typing import IO, Self
 
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import FormDataParser
 
-from api import auth, inputs
+from api.inputs import choice
+from api.operations import Answer, Body, operation
 from api.v1.jobs import public
 from catalog.formats.detection import FORMATS
 from catalog.tasks import import_catalogue
@@ -15,45 +18,56 @@ from config import settings
 from errors import FieldFault, Invalid, UnsupportedMediaType
 from jobs import queue
 from jobs.files import FileWriter, copy
-from models import db
+from models import JSONObject, db
+from schemas import JobSchema
 
 blueprint = Blueprint("imports", __name__)
 
 _RAW_TYPES = ("text/csv", "application/csv", "text/plain", "application/octet-stream")
 _MULTIPART = "multipart/form-data"
+_FILE: JSONObject = {"type": "string", "format": "binary", "minLength": 1}
 _POLL_SECONDS = "1"
 
 
-@blueprint.post("")
-def create_import() -> ResponseReturnValue:
-    """Take in a catalogue file, as the body or as the form's `file`; a job imports it."""
-    auth.authorize("products:write")
-    inputs.known_parameters("format")
-    chosen = inputs.choice("format", ("auto", *FORMATS), "auto")
-    writer, filename = _received()
-    writer.finish(db.session(), filename)
-    job = queue.enqueue(
-        db.session(),
-        import_catalogue,
-        kind="import",
-        params={} if chosen == "auto" else {"format": chosen},
-        file_id=writer.file_id,
-    )
-    shown = public(job)
-    db.session.commit()
-    return _accepted(shown)
+class Upload(FileWriter):
+    """The request's file on its way into the database; it is deleted again unless finished."""
+
+    def __init__(self) -> None:
+        super().__init__(db.engine, settings.max_import_bytes)
+        self.filename: str | None = None
+        self._digest = blake2b(digest_size=32)
+        self._finished = False
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # as FileWriter
+        """Take some bytes."""
+        self._digest.update(data)
+        return super().write(data)
+
+    def complete(self) -> None:
+        """Store the rest: inside a transaction that would take a second connection."""
+        if self._buffer:
+            self._store(bytes(self._buffer))
+            self._buffer.clear()
+
+    def finish(self, session: Session, filename: str | None) -> None:
+        """Declare the file whole, within the caller's transaction, whose it is from now on."""
+        self._finished = True
+        super().finish(session, filename)
+
+    def digest(self) -> bytes:
+        """A hash of the file's bytes."""
+        return self._digest.digest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._finished:
+            self.discard()
 
 
-def _accepted(job: dict[str, object]) -> Response:
-    response = jsonify(job)
-    response.status_code = 202
-    response.headers["Location"] = job["links"]["self"]  # type: ignore[index]
-    response.headers["Retry-After"] = _POLL_SECONDS
-    return response
-
-
-def _received() -> tuple[FileWriter, str | None]:
-    """Stream the request's file into the database; returns it with its name, if it has one.
+def _received() -> Upload:
+    """Stream the request's file into the database.
 
     Raises UnsupportedMediaType, TooLarge, and Invalid for a form of another shape.
     """
@@ -62,17 +76,19 @@ def _received() -> tuple[FileWriter, str | None]:
         raise UnsupportedMediaType(f"Send the file as {accepted}.")
     # Only this address takes large bodies; the writer counts, since a body may tell no length.
     request.max_content_length = settings.max_import_bytes + 64 * 1024
-    writer = FileWriter(db.engine, settings.max_import_bytes)
+    upload = Upload()
     try:
         if request.mimetype == _MULTIPART:
-            return writer, _form_file(writer).filename
-        copy(request.stream, writer)
-        if not writer.size_bytes:
+            upload.filename = _form_file(upload).filename
+        else:
+            copy(request.stream, upload)
+        if not upload.size_bytes:
             raise Invalid("The body is empty: send the file.", code="empty_file")
+        upload.complete()
     except BaseException:
-        writer.discard()
+        upload.discard()
         raise
-    return writer, None
+    return upload
 
 
 def _form_file(writer: FileWriter) -> FileStorage:
@@ -102,3 +118,32 @@ def _form_file(writer: FileWriter) -> FileStorage:
 def _one_file() -> Invalid:
     fault = FieldFault("one_file", "must be the form's only part", "/file")
     return Invalid("Send one form part, named file; options go into the query.", [fault])
+
+
+@blueprint.post("")
+@operation(
+    "products:write",
+    query=(choice("format", ("auto", *FORMATS), "The file's format.", default="auto"),),
+    body=Body(_FILE, (*_RAW_TYPES, _MULTIPART), reader=_received),
+    answers={202: Answer("A job imports it.", JobSchema, headers=("Location", "Retry-After"))},
+)
+def create_import(query: JSONObject, sent: Upload) -> ResponseReturnValue:
+    """Take in a catalogue file, as the body or as the form's `file`; a job imports it."""
+    chosen = query["format"]
+    sent.finish(db.session(), sent.filename)
+    job = queue.enqueue(
+        db.session(),
+        import_catalogue,
+        kind="import",
+        params={} if chosen == "auto" else {"format": chosen},
+        file_id=sent.file_id,
+    )
+    return _accepted(public(job))
+
+
+def _accepted(job: JSONObject) -> Response:
+    response = jsonify(job)
+    response.status_code = 202
+    response.headers["Location"] = job["links"]["self"]
+    response.headers["Retry-After"] = _POLL_SECONDS
+    return response

@@ -7,7 +7,10 @@ from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Row
 
-from api import auth, inputs, pages
+from api import pages
+from api.inputs import CURSOR, LIMIT
+from api.operations import Answer, operation
+from errors import NotFound
 from jobs import queue
 from models import Job, JSONObject
 from schemas import JobErrorSchema, JobSchema
@@ -16,25 +19,26 @@ blueprint = Blueprint("jobs", __name__)
 
 
 @blueprint.get("/<int:job_id>")
+@operation("jobs:read", answers={200: Answer("The job.", JobSchema)}, raises=(NotFound,))
 def get_job(job_id: int) -> ResponseReturnValue:
-    """One job: its status and live progress."""
-    auth.authorize("jobs:read")
-    inputs.known_parameters()
+    """Read one job: its status and live progress."""
     return public(queue.find(job_id))
 
 
 @blueprint.get("/<int:job_id>/errors")
-def list_job_errors(job_id: int) -> ResponseReturnValue:
-    """The refused rows of a job's file, in the order of the file."""
-    auth.authorize("jobs:read")
-    inputs.known_parameters("limit", "cursor")
-    limit = inputs.limit()
+@operation(
+    "jobs:read",
+    query=(LIMIT, CURSOR),
+    answers={200: Answer("Refused rows.", pages.of(JobErrorSchema), headers=("Link",))},
+    raises=(NotFound,),
+)
+def list_job_errors(job_id: int, query: JSONObject) -> ResponseReturnValue:
+    """List the refused rows of a job's file, in the order of the file."""
     kind = f"job-errors.{queue.find(job_id).id}"
-    line, error_id = pages.cursor(kind) or (0, 0)
-    found = queue.errors_after(job_id, (line, error_id), limit + 1)
-    shown = [json.dumps(JobErrorSchema().dump(error)) for error in found[:limit]]
-    more = (found[limit - 1].line, found[limit - 1].id) if len(found) > limit else None
-    return pages.page(kind, shown, more)
+    start = pages.position(kind, query["cursor"])
+    found = queue.errors(job_id, query["limit"] + 1, start.key, backwards=start.backwards)
+    page = pages.cut(found, query["limit"], start, lambda row: (row.line, row.id))
+    return pages.respond(kind, page, [json.dumps(JobErrorSchema().dump(row)) for row in page.rows])
 
 
 def public(job: Job | Row[Any]) -> JSONObject:

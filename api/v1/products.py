@@ -1,91 +1,159 @@
 """`/api/v1/products`."""
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 from flask.typing import ResponseReturnValue
 
-import values
-from api import auth, inputs, pages
-from catalog import products
-from config import settings
-from models import PRODUCT_STATUSES, db
+from api import conditional, pages, patching, selection
+from api.inputs import CURSOR, JSON, LIMIT
+from api.operations import Answer, Body, operation
+from api.selection import FIELDS, INCLUDE, SELECTION
+from catalog import listing, products
+from catalog.revisions import Document
+from errors import Ambiguous, Conflict, NotFound, PreconditionFailed, PreconditionRequired
+from models import JSONObject, db
+from schemas import ProductSchema
 
 blueprint = Blueprint("products", __name__)
+blueprint.after_request(patching.offer)
+
+_PRODUCT = Answer("The product.", ProductSchema, headers=("ETag",))
+_CREATED = Answer("The product created.", ProductSchema, headers=("Location", "ETag"))
+_CONDITIONS = (PreconditionFailed, PreconditionRequired)
+_PAGE = pages.of(ProductSchema)
+_PAGE["properties"] |= {"count": {"type": "integer"}, "count_exact": {"type": "boolean"}}
 
 
 @blueprint.get("")
-def list_products() -> ResponseReturnValue:
-    """A page of products by id; `status` and `handle` narrow it down."""
-    everything = _reads_everything()
-    inputs.known_parameters("limit", "cursor", "status", "handle")
-    limit = inputs.limit()
-    rows = products.page(
-        after_id=(pages.cursor("products") or [0])[0],
-        limit=limit + 1,
-        statuses=_statuses(everything),
-        handle=inputs.value("handle", values.handle),
+@operation(
+    "products:read",
+    visitors=True,
+    query=(LIMIT, CURSOR, *SELECTION, FIELDS, INCLUDE),
+    headers=("If-None-Match",),
+    answers={
+        200: Answer("A page of products.", _PAGE, headers=("ETag", "Link")),
+        304: Answer("The client has this page already.", headers=("ETag",)),
+    },
+)
+def list_products(query: JSONObject) -> ResponseReturnValue:
+    """List products, a page at a time."""
+    chosen = selection.chosen(query)
+    kind = f"products.{chosen.sort or (chosen.q and 'rank')}"
+    start = pages.position(kind, query["cursor"])
+    found = listing.page(
+        chosen,
+        query["limit"] + 1,
+        start.key,
+        backwards=start.backwards,
+        counted=query["include"] is not None,
     )
-    more = [rows[limit - 1].id] if len(rows) > limit else None
-    return pages.page("products", [row.document for row in rows[:limit]], more)
+    page = pages.cut(found, query["limit"], start, lambda row: row.key)
+    count = selection.counted(chosen, found, start.key) if query["include"] else {}
+    shown = [selection.only(query["fields"], row.document) for row in page.rows]
+    versions = [(row.id, row.version, row.document_shape) for row in page.rows]
+    return pages.respond(kind, page, shown, versions, **count)
 
 
 @blueprint.get("/<ref>")
-def get_product(ref: str) -> ResponseReturnValue:
-    """One product by its id or handle."""
-    everything = _reads_everything()
-    inputs.known_parameters()
-    found = products.document(ref, _statuses(everything))
-    return _respond(found, 200).make_conditional(request)
+@operation(
+    "products:read",
+    visitors=True,
+    query=(FIELDS,),
+    headers=("If-None-Match",),
+    answers={200: _PRODUCT, 304: Answer("The client has it already.", headers=("ETag",))},
+    raises=(NotFound,),
+)
+def get_product(ref: str, query: JSONObject) -> ResponseReturnValue:
+    """Read one product by its id or handle."""
+    found = products.document(ref, selection.visible())
+    tag = conditional.tag(found.id, found.version, found.document_shape)
+    return conditional.not_modified(tag) or _respond(found, 200, query["fields"])
 
 
 @blueprint.post("")
-def create_product() -> ResponseReturnValue:
+@operation(
+    "products:write",
+    body=Body(ProductSchema),
+    answers={201: _CREATED},
+    raises=(Conflict,),
+)
+def create_product(sent: JSONObject) -> ResponseReturnValue:
     """Create a product; without `variants` it gets one, from the fields of a variant."""
-    auth.authorize("products:write")
-    inputs.known_parameters()
-    created = products.create(db.session(), inputs.json_object())
-    db.session.commit()
-    location = url_for(".get_product", ref=created.id, _external=True)
-    response = _respond(created, 201)
-    response.headers["Location"] = location
-    return response
+    return _created(products.create(db.session(), sent))
+
+
+@blueprint.put("/<ref>")
+@operation(
+    "products:write",
+    headers=conditional.HEADERS,
+    body=Body(ProductSchema),
+    answers={200: _PRODUCT, 201: _CREATED},
+    raises=(NotFound, Conflict, *_CONDITIONS),
+)
+def put_product(ref: str, sent: JSONObject) -> ResponseReturnValue:
+    """Replace a product as a whole, or create it under a handle that is free.
+
+    What is absent falls back to its default. An entry of `variants` replaces the variant that it
+    means by `id`, by `options` or by `sku`, and variants that no entry means are removed. What a
+    GET has returned can be sent back: `version`, `created_at` and `updated_at` count for nothing,
+    and an `id` must be the product's own. `If-None-Match: *` creates only.
+    """
+    written, is_new = products.put(db.session(), ref, sent, conditional.expected())
+    return _created(written) if is_new else _respond(written, 200)
 
 
 @blueprint.patch("/<ref>")
-def patch_product(ref: str) -> ResponseReturnValue:
-    """Change a product by a JSON merge patch (RFC 7396)."""
-    auth.authorize("products:write")
-    inputs.known_parameters()
-    patch = inputs.json_object(inputs.MERGE_PATCH, "application/json")
-    changed = products.patch(db.session(), ref, patch)
-    db.session.commit()
-    return _respond(changed, 200)
+@operation(
+    "products:write",
+    headers=conditional.HEADERS,
+    body=Body(ProductSchema, media_types=patching.MEDIA_TYPES),
+    answers={200: _PRODUCT},
+    raises=(NotFound, Conflict, Ambiguous, *_CONDITIONS),
+)
+def patch_product(ref: str, sent: JSONObject) -> ResponseReturnValue:
+    """Change a product by a JSON merge patch (RFC 7396).
+
+    An entry of `variants` is merged into the variant that it names by `id`, by `sku` or by
+    `options`; any other is added, and none is removed. What the server gives may be repeated as
+    it stands, so that a GET's answer can be changed and sent back.
+    """
+    return _respond(products.patch(db.session(), ref, sent, conditional.expected()), 200)
 
 
 @blueprint.delete("/<ref>")
+@operation(
+    "products:write",
+    headers=conditional.HEADERS,
+    answers={204: Answer("It is hidden now.")},
+    raises=(NotFound, *_CONDITIONS),
+)
 def delete_product(ref: str) -> ResponseReturnValue:
     """Hide a product; its handle becomes free."""
-    auth.authorize("products:write")
-    inputs.known_parameters()
-    products.delete(db.session(), ref)
-    db.session.commit()
+    products.delete(db.session(), ref, conditional.expected())
     return "", 204
 
 
-def _reads_everything() -> bool:
-    """Whether drafts and archived products are visible. Raises Unauthorized, Forbidden."""
-    if not settings.public_reads:
-        auth.authorize("products:read")
-    return auth.may("products:read")
+@blueprint.post("/<ref>/restore")
+@operation(
+    "products:write",
+    answers={200: _PRODUCT},
+    raises=(NotFound, Conflict, Ambiguous),
+)
+def restore_product(ref: str) -> ResponseReturnValue:
+    """Undo the deletion of a product; one that lives stays as it is.
+
+    A handle means the one deleted product that had it. If several had it, the answer is 409 with
+    the `candidates`, and if a living product has it now, 409 too.
+    """
+    return _respond(products.restore(db.session(), ref), 200)
 
 
-def _statuses(everything: bool) -> tuple[str, ...]:
-    visible = PRODUCT_STATUSES if everything else ("active",)
-    asked = inputs.choice("status", PRODUCT_STATUSES)
-    return tuple(status for status in visible if asked in (None, status))
+def _created(written: Document) -> Response:
+    response = _respond(written, 201)
+    response.headers["Location"] = url_for(".get_product", ref=written.id, _external=True)
+    return response
 
 
-def _respond(found: products.Document, status: int) -> Response:
-    response = Response(found.document, status, content_type="application/json")
-    # A new release may render the same version of a product in another shape.
-    response.set_etag(f"{found.version}.{found.document_shape & 0xFFFFFFFF:x}")
+def _respond(found: Document, status: int, fields: frozenset[str] | None = None) -> Response:
+    response = Response(selection.only(fields, found.document), status, content_type=JSON)
+    response.set_etag(conditional.tag(found.id, found.version, found.document_shape))
     return response

@@ -1,0 +1,154 @@
+"""`Idempotency-Key`: however often a POST is sent, it takes effect once and has one answer.
+
+The answer is stored in the transaction of the effect, so that there is never one without the
+other, whoever is killed when (docs/adr/0007). An advisory lock of the same transaction keeps a
+second request with the key away for as long as the first one runs, and ends with it, however it
+ends. See draft-ietf-httpapi-idempotency-key-header.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from http import HTTPStatus
+
+from flask import Response, after_this_request, current_app, g, request
+from marshmallow import ValidationError
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+
+from api import limits
+from errors import BadRequest, Conflict, FieldFault, Invalid, PushcartError
+from models import IdempotentAnswer, db
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+KEPT_FOR = timedelta(hours=24)
+_EXPIRED_AT_ONCE = 10  # rows that each new one clears away: more than come in, so they run out
+# Bare, or a string of RFC 8941 with its two escapes; printable ASCII either way.
+_BARE = re.compile(r"[!#-~]([ -~]*[!-~])?")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+# What the same request may be answered otherwise a moment later, although it is the client's.
+_PASSING = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that is to take effect once."""
+
+    digest: bytes  # of who asks, of the address, and of the key
+    fingerprint: bytes  # of what is sent
+
+    @property
+    def lock(self) -> int:
+        """The advisory lock of all requests with this key: a signed integer of 64 bits."""
+        return int.from_bytes(self.digest[:8], signed=True)
+
+
+def sent_key() -> str | None:
+    """The request's Idempotency-Key, without quotes. Raises BadRequest for an ill-formed one."""
+    sent = request.headers.get(HEADER)
+    if sent is None:
+        return None
+    quoted = _QUOTED.fullmatch(sent)
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else sent
+    if not 1 <= len(key) <= 255 or not (quoted or _BARE.fullmatch(sent)):
+        detail = 'must be 1 to 255 printable ASCII characters, bare or in "quotes"'
+        fault = FieldFault("invalid_idempotency_key", detail, parameter=HEADER)
+        raise BadRequest(f"The header {HEADER} {detail}.", [fault], code=fault.code)
+    return key
+
+
+def once(key: str, body: bytes) -> Once:
+    """The current request with its body, or a hash of it, as one that is to take effect once."""
+    who = f"key {g.key.id}" if g.key else f"address {limits.client_address()}"
+    parts = json.dumps([who, request.method, request.path, key])
+    sent = sha256(request.query_string + b"\0" + body)
+    return Once(sha256(parts.encode()).digest(), sent.digest())
+
+
+def first_answer(asked: Once, run: Callable[[], Response], shown_once: str | None) -> Response:
+    """The answer to the first of these requests, which this one may be: then it is `run` for it.
+
+    Commits. A problem that `run` raises is an answer as well, unless it is a fault of ours or may
+    pass. The field `shown_once` of an answer is not stored: its repeats show null.
+    Raises Conflict while the first one runs, Invalid if it sent something else.
+    """
+    session = db.session()
+    if earlier := _answer_before(session, asked):
+        return earlier
+    try:
+        response = run()
+    except (PushcartError, ValidationError, HTTPException) as error:
+        session.rollback()
+        response = current_app.make_response(current_app.handle_user_exception(error))
+        # The lock went with the transaction: whoever came in between was the first one.
+        if earlier := _answer_before(session, asked):
+            return earlier
+    if _is_kept(response):
+        _keep(session, asked, response, shown_once)
+    session.commit()
+    return response
+
+
+def _answer_before(session: Session, asked: Once) -> Response | None:
+    """What has been answered already; None if nothing was, and then nobody else goes on."""
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(asked.lock))):
+        session.rollback()
+        after_this_request(_retry_soon)
+        detail = f"A request with this {HEADER} is being worked on. Ask again for its answer."
+        raise Conflict(detail, code="idempotency_in_progress")
+    # A statement of its own, for it must see what was committed before the lock was free.
+    row = session.execute(
+        select(IdempotentAnswer.__table__).where(
+            IdempotentAnswer.digest == asked.digest,
+            IdempotentAnswer.created_at > func.now() - KEPT_FOR,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    session.rollback()
+    if row.fingerprint != asked.fingerprint:
+        detail = f"This {HEADER} was sent with another body or query: use a new one."
+        raise Invalid(detail, code="idempotency_key_reused")
+    return Response(row.body, row.status, {**row.headers, REPLAYED: "true"})
+
+
+def _retry_soon(response: Response) -> Response:
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _is_kept(response: Response) -> bool:
+    status = response.status_code
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PASSING
+
+
+def _keep(session: Session, asked: Once, response: Response, shown_once: str | None) -> None:
+    body = response.get_data()
+    if shown_once and response.status_code < HTTPStatus.BAD_REQUEST:
+        body = json.dumps({**json.loads(body), shown_once: None}).encode()
+    answer = {
+        "fingerprint": asked.fingerprint,
+        "status": response.status_code,
+        "headers": {name: value for name, value in response.headers if name != "Content-Length"},
+        "body": body,
+        "created_at": func.now(),
+    }
+    session.execute(
+        insert(IdempotentAnswer)
+        .values(digest=asked.digest, **answer)
+        .on_conflict_do_update(index_elements=["digest"], set_=answer)  # one that has expired
+    )
+    expired = (
+        select(IdempotentAnswer.digest)
+        .where(IdempotentAnswer.created_at <= func.now() - KEPT_FOR)
+        .order_by(IdempotentAnswer.created_at)
+        .limit(_EXPIRED_AT_ONCE)
+        .with_for_update(skip_locked=True)  # last of all, so that nobody waits for anybody
+    )
+    session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.digest.in_(expired)))

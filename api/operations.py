@@ -1,0 +1,149 @@
+"""What a route promises, declared beside it: who may call it, what it takes, what it answers.
+
+`@operation(...)` enforces the declaration, and `api/openapi/` documents the same one, so that
+neither can know a parameter that the other does not. The order for every request is: key, limit,
+scope, parameters, body, view. A route that writes is one unit of work, committed here; a POST with
+an Idempotency-Key is one that takes effect once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial, update_wrapper
+from typing import Any, Protocol, Self
+
+from flask import Flask, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from marshmallow import Schema
+
+from api import auth, idempotency, inputs
+from api.inputs import JSON, Parameter
+from errors import PushcartError
+from models import JSONObject, db
+
+
+class Upload(Protocol):
+    """A body that is stored while it arrives, and is deleted in the end unless the view took it."""
+
+    def digest(self) -> bytes:
+        """A hash of what has arrived."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a route reads: JSON of a schema, or what `reader` makes of the request's stream.
+
+    Either arrives in the view as `sent`.
+    """
+
+    schema: type[Schema] | JSONObject
+    media_types: tuple[str, ...] = (JSON,)
+    reader: Callable[[], Upload] | None = None
+    max_bytes: int | None = None  # of JSON, where it is more than elsewhere
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is something else than JSON."""
+        return self.reader is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of a route's good answers: its JSON, if it has any, and the headers beside it."""
+
+    description: str
+    schema: type[Schema] | JSONObject | None = None
+    headers: tuple[str, ...] = ()
+    media_type: str = JSON
+
+
+@dataclass(eq=False)
+class Operation:
+    """A view with its declaration; calling it serves the current request."""
+
+    view: Callable[..., ResponseReturnValue]
+    scope: str | None  # what the key must allow; None: no key, no limit
+    visitors: bool  # whether it answers without a key too, unless PUBLIC_READS is off
+    query: Mapping[str, Parameter]
+    headers: tuple[str, ...]  # request headers that it heeds
+    body: Body | None
+    answers: Mapping[int, Answer]
+    raises: tuple[type[PushcartError], ...]  # beside those that every such route may raise
+    shown_once: str | None  # the field of an answer that is stored nowhere
+    __name__: str = field(init=False)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything, and is committed."""
+        return self.scope is not None and self.scope.endswith(":write")
+
+    def __call__(self, **given: Any) -> Response:
+        """Admit, parse, call the view, commit. Raises what the view does, and PushcartError."""
+        if self.scope is not None:
+            auth.admit(self.scope, visitors=self.visitors)
+        key = idempotency.sent_key() if idempotency.HEADER in self.headers else None
+        query = inputs.query(self.query)
+        if self.query:
+            given["query"] = query
+        if self.body is None:
+            return self._run(given, key)
+        if self.body.reader is None:
+            if self.body.max_bytes is not None:
+                request.max_content_length = self.body.max_bytes
+            return self._run({**given, "sent": inputs.json_object(*self.body.media_types)}, key)
+        with self.body.reader() as upload:  # before any transaction: it takes as long as it likes
+            return self._run({**given, "sent": upload}, key, upload)
+
+    def _run(
+        self, given: Mapping[str, Any], key: str | None, upload: Upload | None = None
+    ) -> Response:
+        if key is not None:
+            asked = idempotency.once(key, upload.digest() if upload else request.get_data())
+            return idempotency.first_answer(asked, partial(self._view, given), self.shown_once)
+        response = self._view(given)
+        if self.writes:
+            db.session.commit()
+        return response
+
+    def _view(self, given: Mapping[str, Any]) -> Response:
+        return current_app.make_response(self.view(**given))
+
+
+def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
+    scope: str | None,
+    *,
+    visitors: bool = False,
+    query: tuple[Parameter, ...] = (),
+    headers: tuple[str, ...] = (),
+    body: Body | None = None,
+    answers: Mapping[int, Answer],
+    raises: tuple[type[PushcartError], ...] = (),
+    shown_once: str | None = None,
+) -> Callable[[Callable[..., ResponseReturnValue]], Operation]:
+    """Declare what the view below promises; see `Operation`.
+
+    The view is called with the address's variables, with `query` (every declared parameter by
+    its name, None where it is absent and has no default) and with `sent`, each if declared.
+    `shown_once` names a field of the answer that repeats with an Idempotency-Key do not show.
+    """
+
+    def declare(view: Callable[..., ResponseReturnValue]) -> Operation:
+        known = {parameter.name: parameter for parameter in query}
+        declared = Operation(
+            view, scope, visitors, known, headers, body, answers, raises, shown_once
+        )
+        update_wrapper(declared, view)
+        return declared
+
+    return declare
+
+
+def init_app(app: Flask) -> None:
+    """Complete each declaration by what follows from its method: POST heeds Idempotency-Key."""
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if isinstance(view, Operation) and "POST" in (rule.methods or ()):
+            view.headers = (*dict.fromkeys([*view.headers, idempotency.HEADER]),)
