@@ -3,9 +3,10 @@
 from flask import Flask
 from flask_migrate import Migrate
 
-from api import commands, context, health, problems
+from api import commands, context, docs, health, operations, problems
+from api.lean import LeanFlask
 from api.logs import configure_logging
-from api.v1 import imports, jobs, products
+from api.v1 import batch, imports, jobs, keys, products, variants
 from config import settings
 from models import db
 from schemas import ma
@@ -13,7 +14,7 @@ from schemas import ma
 
 def create_app() -> Flask:
     """The Flask app: extensions, mechanics of every request, then one blueprint per resource."""
-    app = Flask("pushcart", static_folder=None)
+    app = LeanFlask("pushcart", static_folder=None)
     app.config.update(
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
@@ -35,8 +36,13 @@ def create_app() -> Flask:
 
     app.register_blueprint(health.blueprint)
     app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")
+    app.register_blueprint(batch.blueprint, url_prefix="/api/v1/products/batch")
+    app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
     app.register_blueprint(imports.blueprint, url_prefix="/api/v1/imports")
     app.register_blueprint(jobs.blueprint, url_prefix="/api/v1/jobs")
+    app.register_blueprint(keys.blueprint, url_prefix="/api/v1/keys")
+    app.register_blueprint(docs.blueprint)
+    operations.init_app(app)
     return app
 
 
@@ -44,8 +50,10 @@ ENGINE_OPTIONS = {
     # Heroku's small plans allow 20 connections, shared by two overlapping releases.
     "pool_size": 3,
     "max_overflow": 0,
+    "pool_use_lifo": True,  # the connection used last is the one whose server process is warm
     "pool_timeout": 5,  # then 503, well before Heroku's router gives up with H12
     "pool_recycle": 300,
+    "executemany_mode": "values_plus_batch",  # hundreds of UPDATEs in a few round trips
     "connect_args": {
         "connect_timeout": 5,
         "keepalives_idle": 30,
@@ -53,6 +61,9 @@ ENGINE_OPTIONS = {
         "keepalives_count": 3,
         # A runaway statement, a lock that never comes and a forgotten transaction all end.
         "options": "-c statement_timeout=10s -c lock_timeout=3s"
-        " -c idle_in_transaction_session_timeout=15s -c timezone=UTC",
+        " -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+        # An index is worth its while on SSDs and in memory; and how alike two words must be for
+        # search to forgive the difference (0.6 does not forgive `kettel`).
+        " -c random_page_cost=1.1 -c pg_trgm.word_similarity_threshold=0.45",
     },
 }

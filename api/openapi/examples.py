@@ -1,0 +1,165 @@
+"""Examples of what is sent and answered; a test holds them against the schemas and the server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models import JSONObject
+
+_VARIANT: JSONObject = {
+    "id": 31,
+    "options": {"Size": "250 g", "Grind": "Beans"},
+    "sku": "COF-CB-250-B",
+    "price": "9.50",
+    "compare_at_price": None,
+    "barcode": "2000000000015",
+    "weight_grams": 270.0,
+    "stock": 140,
+    "backorder": False,
+}
+_LARGE = {
+    "options": {"Size": "1 kg", "Grind": "Beans"},
+    "sku": "COF-CB-1000-B",
+    "price": "32.00",
+    "compare_at_price": "36.00",
+}
+_PRODUCT: JSONObject = {
+    "id": 17,
+    "handle": "corner-blend",
+    "name": "Corner Blend",
+    "description": "<p>Our house roast: cocoa, hazelnut, and no fuss.</p>",
+    "status": "active",
+    "vendor": "Pushcart Roasters",
+    "category": "Drinks > Coffee",
+    "tags": ["coffee", "house roast"],
+    "options": ["Size", "Grind"],
+    "images": [{"url": "https://example.com/images/corner-blend.jpg", "alt": None}],
+    "metadata": {"roast": {"level": 3}},
+    "variants": [
+        _VARIANT,
+        {**_VARIANT, **_LARGE, "id": 32, "barcode": None, "weight_grams": None, "stock": None},
+    ],
+    "version": 1,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.000000Z",
+}
+_GIVEN = ("id", "version", "created_at", "updated_at")  # by the server
+
+_KEY: JSONObject = {
+    "id": 3,
+    "prefix": "pushcart_1f2e3d4c",
+    "name": "Shop front",
+    "scopes": ["products:read"],
+    "created_by": "admin",
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "expires_at": None,
+    "last_used_at": None,
+    "revoked_at": None,
+}
+
+_NEW_PRODUCT = {
+    **{name: value for name, value in _PRODUCT.items() if name not in _GIVEN},
+    "variants": [{n: v for n, v in _VARIANT.items() if n != "id"}, _LARGE],
+}
+
+# Component: its examples, each under its title.
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "Product": {"a product": _PRODUCT},
+    "ProductInput": {
+        "the least": {"name": "Flat White", "price": "3.50", "stock": 12, "tags": ["coffee"]},
+        "with variants": _NEW_PRODUCT,
+    },
+    "ProductReplacement": {"the whole of a product": _NEW_PRODUCT},
+    "ProductPatch": {
+        "a price and a vendor": {"price": "3.80", "vendor": "Pushcart"},
+        "one of several variants": {"variants": [{"sku": "COF-CB-250-B", "stock": 139}]},
+        "take a value away": {"description": None, "metadata": {"roast": None}},
+    },
+    "BatchInput": {
+        "prices and stock by SKU": {
+            "products": [
+                {"sku": "COF-CB-250-B", "price": "9.80", "stock": 139},
+                {"sku": "COF-FW-1", "stock": None},
+            ]
+        },
+        "one changed, one new": {
+            "mode": "partial",
+            "products": [
+                {"id": 17, "vendor": None},
+                {"handle": "flat-white", "name": "Flat White", "price": "3.50"},
+            ],
+        },
+    },
+    "SkuVariant": {
+        "a variant": {**_VARIANT, "product_id": 17, "product_handle": "corner-blend"},
+    },
+    "SkuVariantPatch": {"sold one": {"stock": 139}, "not tracked": {"stock": None}},
+    "Job": {
+        "a running import": {
+            "id": 7,
+            "kind": "import",
+            "status": "running",
+            "ready": False,
+            "successful": False,
+            "progress": {
+                "total": 37,
+                "processed": 20,
+                "created": 9,
+                "updated": 1,
+                "unchanged": 0,
+                "failed": 1,
+            },
+            "attempts": 1,
+            "created_at": "2026-11-21T09:30:00.000000Z",
+            "started_at": "2026-11-21T09:30:00.250000Z",
+            "finished_at": None,
+            "error": None,
+            "result": None,
+            "links": {
+                "self": "https://shop.example/api/v1/jobs/7",
+                "errors": "https://shop.example/api/v1/jobs/7/errors",
+            },
+        }
+    },
+    "Key": {"a key for a shop front": _KEY},
+    "KeyInput": {
+        "a key for a shop front": {"name": "Shop front", "scopes": ["products:read"]},
+        "one that ends": {
+            "name": "Summer interns",
+            "scopes": ["products:read", "jobs:read"],
+            "expires_at": "2099-08-31T18:00:00+02:00",
+        },
+    },
+    "NewKey": {"a key, this once": {**_KEY, "key": "pushcart_1f2e3d4c_" + "0123456789abcdef" * 4}},
+    "JobError": {
+        "a refused row": {
+            "line": 12,
+            "column": "price",
+            "value": "13,00",
+            "code": "not_a_number",
+            "detail": "is not a plain decimal number such as 1250.00",
+        }
+    },
+}
+FILE = "handle,name,price,stock\nflat-white,Flat White,3.50,12\n"
+
+
+def example_of(shape: JSONObject, components: Mapping[str, JSONObject]) -> Any:
+    """An example of the shape, made from those of the components that it consists of."""
+    if name := shape.get("$ref", "").rpartition("/")[2]:
+        own = EXAMPLES.get(name)
+        return next(iter(own.values())) if own else example_of(components[name], components)
+    if "anyOf" in shape:
+        return example_of(shape["anyOf"][0], components)
+    if known := shape.get("examples") or shape.get("enum"):
+        return known[0]
+    match shape.get("type", "object"):
+        case "object":
+            parts = shape.get("properties", {})
+            return {name: example_of(part, components) for name, part in parts.items()}
+        case "array":
+            return [example_of(shape["items"], components)]
+        case kind:
+            return _SIMPLE.get(str(kind))  # null for what may be null
+
+
+_SIMPLE = {"string": "…", "integer": 1, "number": 1.5, "boolean": True}
