@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         JOB_LEASE_SECONDS="2",
         JOB_SWEEP_SECONDS="0.5",
         LOG_LEVEL="INFO",
+        RATE_LIMIT="0",
+        RATE_LIMIT_VISITORS="0",
     )
     config.pluginmanager.import_plugin("tests.stage")
 

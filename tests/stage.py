@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from config import settings
 from models import db
@@ -79,3 +80,9 @@ def created(admin: FlaskClient, **fields: Any) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     product: dict[str, Any] = response.get_json()
     return product
+
+
+def faults_of(response: TestResponse) -> list[tuple[str, str | None]]:
+    """The code and the place of each fault of a problem."""
+    errors = response.get_json()["errors"]
+    return [(fault["code"], fault.get("pointer", fault.get("parameter"))) for fault in errors]

@@ -13,9 +13,9 @@ from tests.processes import ROOT
 FLOORS = (
     ("config", "errors"),
     ("values", "models"),
-    ("schemas",),
+    ("schemas", "reads"),
     ("jobs",),
-    ("catalog", "orders", "notify"),
+    ("access", "catalog", "orders", "notify"),
     ("api",),
     ("api.v1",),
     ("api.app",),

@@ -1,6 +1,7 @@
 """Whatever arrives, the answer is a problem of RFC 9457 that says what was wrong, and where."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,6 +26,7 @@ class Bad(NamedTuple):
     path: str = URL
     body: bytes | None = None
     media_type: str = JSON
+    headers: Mapping[str, str] = {}
 
 
 def raw(title: str, body: str | bytes, status: int, code: str, place: str | None = None) -> Bad:
@@ -47,6 +49,20 @@ def variant(name: str, value: Any, code: str, place: str = "") -> Bad:
 def query(sent: str, code: str, parameter: str, path: str = URL) -> Bad:
     """A list or a product, asked for with these parameters."""
     return Bad(f"?{sent}", 400, code, parameter, "GET", f"{path}?{sent}")
+
+
+def idempotency_key(sent: str, path: str = URL, media_type: str = JSON) -> Bad:
+    """A good request but for its Idempotency-Key."""
+    headers, place = {"Idempotency-Key": sent}, "Idempotency-Key"
+    title, code = f"{place}: {sent:.20}", "invalid_idempotency_key"
+    return Bad(title, 400, code, place, "POST", path, b'{"name": "Tee"}', media_type, headers)
+
+
+def new_key(name: str, value: Any, code: str, place: str = "") -> Bad:
+    """A good key of the API but for one field."""
+    body = json.dumps({"name": "Till", "scopes": ["jobs:read"], name: value}).encode()
+    title = f"key {name}={value!r:.40}"
+    return Bad(title, 422, code, f"/{name}{place}", path="/api/v1/keys", body=body)
 
 
 def get(path: str, code: str = "product_not_found") -> Bad:
@@ -75,6 +91,7 @@ BODIES = [
     raw("1,500 arrays", '{"metadata":' + "[" * 1500 + "]" * 1500 + "}", 400, "invalid_json"),
     raw("200 objects", '{"a":' * 200 + "1" + "}" * 200, 400, "invalid_json"),
     raw("a number beyond bigint", f'{{"name": "T", "stock": {2**63}}}', 422, "too_large", "/stock"),
+    raw("an exponent", '{"name": "T", "price": 1.0e0}', 422, "not_a_number", "/price"),
     raw("an array", "[]", 422, "invalid_type", ""),
     raw("a string", '"Tee"', 422, "invalid_type", ""),
     raw("null", "null", 422, "invalid_type", ""),
@@ -169,6 +186,40 @@ ADDRESSES = [
     query("handle=%00", "nul_character", "handle"),
     query("handle=a/b", "slash_in_handle", "handle"),
     query("cursor=%00", "invalid_cursor", "cursor"),
+    *(query(f"sort={sent}", "not_a_choice", "sort") for sent in ("", "x", "%2Bname", "name,id")),
+    *(query(f"include={sent}", "not_a_choice", "include") for sent in ("", "total", "count,count")),
+    *(query(f"q={sent}", "blank", "q") for sent in ("", "%20", "%E2%80%83")),
+    query("q=%00", "nul_character", "q"),
+    query("q=a%0Ab", "control_character", "q"),
+    query("q=" + "x" * 256, "too_long", "q"),
+    *(query(f"fields={sent}", "out_of_range", "fields", url) for url in (URL, f"{URL}/tee")
+      for sent in ("", ",".join(["id"] * 101))),
+    *(query(f"fields={sent}", "unknown_field", "fields", url) for url in (URL, f"{URL}/tee")
+      for sent in ("colour", "name,colour", "name,,id", "Name", "metadata_", "%00")),
+    query("status[in]=draft,sold", "not_a_choice", "status[in]"),
+    query("vendor[in]=", "out_of_range", "vendor[in]"),
+    query("vendor[in]=" + ",".join(["x"] * 101), "out_of_range", "vendor[in]"),
+    query("vendor[in]=a,,b", "blank", "vendor[in]"),
+    *(query(f"sku[in]={sent}", "not_a_list", "sku[in]") for sent in ("%22a", "%22a%22b", "a%0Ab")),
+    query("vendor[in]=a&vendor[in]=b", "repeated_parameter", "vendor[in]"),
+    query("vendor[like]=a", "unknown_parameter", "vendor[like]"),
+    query("tag[gt]=a", "unknown_parameter", "tag[gt]"),
+    query("tag=%00", "nul_character", "tag"),
+    query("tag[in]=a,%00", "nul_character", "tag[in]"),
+    query("sku=a%0Ab", "control_character", "sku"),
+    query("category=" + "x" * 513, "too_long", "category"),
+    *(query(f"id={sent}", "not_an_id", "id") for sent in ("", "-1", "1.0", "%D9%A1", "9" * 19)),
+    query("id[in]=1,x", "not_an_id", "id[in]"),
+    *(query(f"price={sent}", "not_a_number", "price") for sent in ("", "1e3", "NaN", "9" * 41)),
+    query("price[gte]=-1", "negative", "price[gte]"),
+    query("price[lt]=0.001", "too_many_decimals", "price[lt]"),
+    query("price[in]=1,1000000000000", "too_large", "price[in]"),
+    *(query(f"stock={sent}", "not_an_integer", "stock") for sent in ("", "1.5", "x", "9" * 13)),
+    query("stock[gt]=2147483648", "too_large", "stock[gt]"),
+    *(query(f"created_at={sent}", "not_a_time", "created_at")
+      for sent in ("", "now", "2026-01-01", "2026-01-01T00:00:00", "2026-02-30T00:00:00Z",
+                   "2026-01-01T00:00:00+02:00", "0001-01-01T00:00:00%2B23:59", "1767225600")),
+    query("updated_at[in]=2026-01-01T00:00:00Z,x", "not_a_time", "updated_at[in]"),
     Bad("a parameter on writing", 400, "unknown_parameter", "dry", path=f"{URL}?dry=1", body=b"{}"),
     *(get(f"{URL}/{ref}") for ref in ("no-such", "%00", "tee%00", "%FF", "%ED%A0%80", "%20", "%")),
     *(get(f"{URL}/{ref}") for ref in ("9" * 30, "9" * 5000, "9223372036854775808", "-1", "1e3")),
@@ -179,6 +230,118 @@ ADDRESSES = [
     Bad("PATCH of the list", 405, "method_not_allowed", None, "PATCH", URL, b"{}"),
     Bad("PUT of health", 405, "method_not_allowed", None, "PUT", "/healthz"),
     Bad("a method of one's own", 405, "method_not_allowed", None, "BREW", URL),
+]  # fmt: skip
+
+KEYS = [
+    *(idempotency_key(sent) for sent in ("", '""', '"', '"a', '"a"b"', r'"\a"', '"a";b=1')),
+    *(idempotency_key(sent) for sent in ("x" * 256, f'"{"x" * 256}"', "\xe9", '"\xe9"', "a\tb")),
+    idempotency_key("x" * 256, "/api/v1/imports", "text/csv"),
+    *(new_key("name", sent, code) for sent, code in ((5, "not_text"), ("", "blank"))),
+    new_key("scopes", "jobs:read", "invalid_type"),
+    new_key("scopes", {}, "invalid_type"),
+    new_key("scopes", [], "required"),
+    new_key("scopes", None, "required"),
+    new_key("scopes", ["jobs:read", "jobs:all"], "not_a_choice", "/1"),
+    new_key("expires_at", 5, "not_text"),
+    new_key("expires_at", {}, "not_text"),
+    *(new_key("expires_at", sent, "not_a_time") for sent in ("", "soon", "2026-02-30T00:00:00Z")),
+    *(new_key("expires_at", sent, "not_a_time") for sent in ("2040-01-01", "2040-01-01T00:00:00")),
+    new_key("expires_at", "2020-01-01T00:00:00Z", "in_the_past"),
+    *(new_key(name, "x", "unknown_field") for name in ("key", "prefix", "created_by")),
+    query("limit=0", "out_of_range", "limit", "/api/v1/keys"),
+    query("cursor=x", "invalid_cursor", "cursor", "/api/v1/keys"),
+    get(f"/api/v1/keys/{'9' * 30}", "key_not_found"),
+]  # fmt: skip
+
+
+def whole(sent: dict[str, Any], code: str, place: str, ref: str = "tee") -> Bad:
+    """A product put at its address."""
+    body = json.dumps({"name": "Tee", **sent}).encode()
+    return Bad(f"PUT {ref:.20} {sent!r:.40}", 422, code, place, "PUT", f"{URL}/{ref}", body)
+
+
+def by_sku(sent: Any, status: int, code: str, place: str | None, sku: str = "S") -> Bad:
+    """A patch of a variant at its SKU."""
+    path = f"/api/v1/variants/{sku}"
+    title = f"PATCH variant {sku:.20} {sent!r:.40}"
+    return Bad(title, status, code, place, "PATCH", path, json.dumps(sent).encode())
+
+
+def batch(sent: dict[str, Any], code: str, place: str | None, status: int = 422) -> Bad:
+    """A batch."""
+    body = json.dumps(sent).encode()
+    return Bad(f"batch {sent!r:.60}", status, code, place, path=f"{URL}/batch", body=body)
+
+
+def item(sent: Any, code: str, place: str = "") -> Bad:
+    """A batch of a good product and another one."""
+    products = [{"handle": "new", "name": "New"}, sent]
+    return batch({"products": products}, code, f"/products/1{place}")
+
+
+NO_IDS: tuple[Any, ...] = (None, "5", True, 1.5, [], {})
+NO_ARRAYS: tuple[Any, ...] = ({}, "x", 5, True)
+NO_OBJECTS: tuple[Any, ...] = (None, 5, "tee", [], [{}], True)
+
+WRITES = [
+    whole({"name": None}, "required", "/name"),
+    whole({"variants": None}, "required", "/variants"),
+    whole({"variants": {}}, "invalid_type", "/variants"),
+    whole({"variants": [None]}, "required", "/variants/0"),
+    whole({"variants": [{"id": 2**70}]}, "unknown_variant", "/variants/0/id"),
+    whole({"variants": [{"id": []}]}, "unknown_variant", "/variants/0/id"),
+    whole({"id": 2**70}, "read_only", "/id"),
+    whole({"id": {}}, "read_only", "/id"),
+    *(whole({"handle": 5}, "not_text", "/handle", ref) for ref in ("tee", "new")),
+    whole({"colour": "red"}, "unknown_field", "/colour", "new"),
+    whole({}, "nul_character", "/handle", "%00"),
+    whole({}, "too_long", "/handle", "x" * 256),
+    Bad("PUT of an id", 404, "product_not_found", None, "PUT", f"{URL}/{'9' * 40}", b"{}"),
+    *(Bad(f"restoring {ref:.9}", 404, "product_not_found", None, "POST", f"{URL}/{ref}/restore")
+      for ref in ("no-such", "%00", "9" * 40, "%FF", "x" * 300)),
+    by_sku({"stock": "5"}, 422, "not_an_integer", "/stock"),
+    by_sku({"price": {}}, 422, "not_a_number", "/price"),
+    by_sku({"colour": None}, 404, "variant_not_found", None, "%00"),
+    by_sku({"colour": 1}, 422, "unknown_field", "/colour"),
+    by_sku({"sku": "T"}, 422, "read_only", "/sku"),
+    by_sku({"id": 2**70}, 422, "read_only", "/id"),
+    by_sku([], 422, "invalid_type", ""),
+    get("/api/v1/variants/a%00b", "variant_not_found"),
+    get("/api/v1/variants/", "not_found"),
+    get(f"/api/v1/variants/{'x' * 3000}", "variant_not_found"),
+    query("x=1", "unknown_parameter", "x", "/api/v1/variants/S"),
+    batch({}, "required", "/products"),
+    batch({"products": None}, "required", "/products"),
+    *(batch({"products": wrong}, "invalid_type", "/products") for wrong in NO_ARRAYS),
+    batch({"products": [], "mode": "some"}, "not_a_choice", "/mode"),
+    batch({"products": [], "mode": None}, "required", "/mode"),
+    batch({"products": [], "dry": 1}, "unknown_field", "/dry"),
+    batch({"products": [[]] * 100_000}, "too_large", None, 413),
+    *(item(wrong, "invalid_type") for wrong in NO_OBJECTS),
+    item({}, "required", "/name"),
+    item({"handle": "new", "name": "N"}, "duplicate_item"),
+    *(item({"id": wrong}, "not_an_id", "/id") for wrong in NO_IDS),
+    *(item({"id": wrong}, "product_not_found") for wrong in (0, -1, 2**63, 2**70, 10**300)),
+    item({"handle": 5}, "not_text", "/handle"),
+    item({"handle": "a\0b"}, "nul_character", "/handle"),
+    item({"handle": "a/b"}, "slash_in_handle", "/handle"),
+    item({"sku": []}, "not_text", "/sku"),
+    item({"sku": "\ud800"}, "lone_surrogate", "/sku"),
+    item({"name": "\0"}, "nul_character", "/name"),
+    item({"name": ["x" * 600]}, "not_text", "/name"),
+    item({"name": "x", "version": 1}, "unknown_field", "/version"),
+    item({"handle": "tee", "version": 9}, "read_only", "/version"),
+    item({"handle": "tee", "id": 2**70}, "product_not_found"),
+    *(item({name: "tee", "variants": wrong}, "invalid_type", "/variants")
+      for name in ("handle", "name") for wrong in NO_ARRAYS),
+    item({"handle": "tee", "variants": None}, "invalid_type", "/variants"),
+    item({"handle": "tee", "variants": [None]}, "invalid_type", "/variants/0"),
+    item({"name": "x", "variants": [None]}, "required", "/variants/0"),
+    item({"handle": "tee", "variants": [{"id": 2**70}]}, "unknown_variant", "/variants/0/id"),
+    item({"handle": "tee", "variants": [{"options": []}]}, "invalid_type", "/variants/0/options"),
+    item({"handle": "tee", "variants": [{"sku": {}}]}, "not_text", "/variants/0/sku"),
+    item({"sku": "S", "variants": []}, "both_at_once", "/sku"),
+    item({"handle": "tee", "metadata": {"\0": 1}}, "nul_character", "/metadata"),
 ]  # fmt: skip
 
 
@@ -196,12 +359,18 @@ def problem_of(response: TestResponse) -> dict[str, Any]:
     return problem
 
 
-@pytest.mark.parametrize("bad", [*BODIES, *FIELDS, *ADDRESSES], ids=lambda bad: bad.title)
+@pytest.mark.parametrize(
+    "bad", [*BODIES, *FIELDS, *ADDRESSES, *KEYS, *WRITES], ids=lambda bad: bad.title
+)
 def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
-    created(admin, handle="tee")
+    created(admin, handle="tee", sku="S")
 
     response = admin.open(
-        bad.path, method=bad.method, data=bad.body, content_type=bad.media_type or None
+        bad.path,
+        method=bad.method,
+        data=bad.body,
+        content_type=bad.media_type or None,
+        headers=bad.headers,
     )
 
     problem = problem_of(response)

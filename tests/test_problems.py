@@ -91,4 +91,4 @@ def test_a_missing_or_ill_formed_request_id_is_made(client: FlaskClient, sent: s
 
     assert len(made) == 2  # one for each request
     assert sent not in made
-    assert all(len(request_id) == 36 for request_id in made)
+    assert all(len(request_id) == 32 for request_id in made)
