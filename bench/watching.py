@@ -82,6 +82,11 @@ class Memory(Watcher):
         self.sum_mb = max(self.sum_mb, sum(sizes))
 
 
+def memory_mb(process: psutil.Process) -> float:
+    """The proportional memory of a process and its children now, in MB (10⁶ bytes)."""
+    return sum(_memory_mb(member) for member in _family(process))
+
+
 def _family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
