@@ -104,12 +104,17 @@ def find(job_id: int) -> Row[Any]:
     return rows[0]
 
 
-def errors_after(job_id: int, after: tuple[int, int], limit: int) -> Sequence[Row[Any]]:
-    """Up to `limit` refused rows of a job in the order of the file, after (line, id)."""
-    statement = (
-        select(JobError.__table__)
-        .where(JobError.job_id == job_id, tuple_(JobError.line, JobError.id) > after)
-        .order_by(JobError.line, JobError.id)
-        .limit(limit)
-    )
-    return read(statement)
+def errors(
+    job_id: int, limit: int, after: Sequence[int] | None = None, *, backwards: bool = False
+) -> Sequence[Row[Any]]:
+    """Up to `limit` refused rows of a job in the order of the file, after (line, id).
+
+    `backwards`: before it, the nearest first.
+    """
+    key = tuple_(JobError.line, JobError.id)
+    statement = select(JobError.__table__).where(JobError.job_id == job_id).limit(limit)
+    if after is not None:
+        edge = tuple(after)
+        statement = statement.where(key < edge if backwards else key > edge)
+    columns = (JobError.line, JobError.id)
+    return read(statement.order_by(*(c.desc() if backwards else c for c in columns)))
