@@ -5,10 +5,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, NoReturn
 
 from flask import request
 
+import values
 from errors import BadRequest, Fault, FieldFault, Invalid, UnsupportedMediaType
 from models import JSONObject
 from values import Scientific
@@ -111,7 +113,7 @@ class Parameter:
 
 def query(known: Mapping[str, Parameter]) -> JSONObject:
     """The value of each known parameter. Raises BadRequest that names an unknown or bad one."""
-    values = {name: parameter.default for name, parameter in known.items()}
+    read = {name: parameter.default for name, parameter in known.items()}
     for name, sent in request.args.lists():
         parameter = known.get(name)
         if parameter is None:
@@ -119,22 +121,17 @@ def query(known: Mapping[str, Parameter]) -> JSONObject:
         if len(sent) > 1:
             raise _bad_parameter(name, "repeated_parameter", "is given more than once")
         try:
-            values[name] = parameter.read(sent[0])
+            read[name] = parameter.read(sent[0])
         except Fault as fault:
             raise _bad_parameter(name, fault.code, fault.detail) from None
-    return values
+    return read
 
 
 def choice(name: str, words: Iterable[str], description: str, default: Any = None) -> Parameter:
     """A parameter that is one of a few words."""
     allowed = tuple(words)
-
-    def read(sent: str) -> str:
-        if sent not in allowed:
-            raise Fault("not_a_choice", f"must be one of: {', '.join(allowed)}")
-        return sent
-
-    return Parameter(name, read, {"type": "string", "enum": list(allowed)}, description, default)
+    schema = {"type": "string", "enum": list(allowed)}
+    return Parameter(name, partial(values.choice, allowed), schema, description, default)
 
 
 def _limit(sent: str) -> int:
