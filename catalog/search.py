@@ -24,11 +24,15 @@ _WORD = re.compile(r"[^\W_]+")
 _PUNCTUATION = "E'" + "".join(f"\\x{ord(mark):02x}" for mark in string.punctuation) + "'"
 
 
-def _words(text: str) -> str:
+def _folded(text: str) -> str:
     # Without its punctuation a text has no hyphenated words, hosts or paths, which PostgreSQL
     # would index as a whole: `T-Shirt` is found by `shirt`, `A/B` by `b`.
     blanks = f"repeat(' ', {len(string.punctuation)})"
-    return f"to_tsvector('simple', translate(unaccent({text}), {_PUNCTUATION}, {blanks}))"
+    return f"translate(unaccent({text}), {_PUNCTUATION}, {blanks})"
+
+
+def _words(text: str) -> str:
+    return f"to_tsvector('simple', {_folded(text)})"
 
 
 def columns(source: str) -> dict[str, str]:
@@ -68,25 +72,25 @@ class Search:
 
         `limit` is the most hits of each kind; `where` narrows down the products `p`.
         """
-        found = self._resembling(bind) if self.forgiving else self._ranked(bind)
-        return found.format(where=where, limit=bind(limit)) + _HITS
+        find = self._resembling if self.forgiving else self._ranked
+        return find(where, bind, bind(limit)) + _HITS
 
-    def _ranked(self, bind: Bind) -> str:
+    def _ranked(self, where: str, bind: Bind, limit: str) -> str:
         sku = f"CASE WHEN lower(s.sku) = lower({bind(self.q)}) THEN 3 ELSE 2 END"
         return _RANKED.format(
             words=self._all_words(bind),
             handles=self._handles(bind),
             sku_score=sku,
             sku_begins=self._sku_begins(bind),
-            where="{where}",
-            limit="{limit}",
+            where=where,
+            limit=limit,
         )
 
-    def _resembling(self, bind: Bind) -> str:
+    def _resembling(self, where: str, bind: Bind, limit: str) -> str:
         words = self._spelled(bind)
         likeness = " + ".join(f"word_similarity({word}, p.search_text)" for word in words)
         return _RESEMBLING.format(
-            likeness=likeness or 0, similar=self._similar(bind), where="{where}", limit="{limit}"
+            likeness=likeness or 0, similar=self._similar(bind), where=where, limit=limit
         )
 
     def _similar(self, bind: Bind) -> str:
@@ -95,7 +99,7 @@ class Search:
 
     def _all_words(self, bind: Bind) -> str:
         """A tsquery of all words, the last as a beginning; NULL, which finds nothing, of none."""
-        parsed = _words(bind(self.q)).replace("to_tsvector", "plainto_tsquery", 1)
+        parsed = f"plainto_tsquery('simple', {_folded(bind(self.q))})"
         last = _WORD.findall(self.q)[-1:]
         # One ASCII letter begins a tenth of all words: it would read a tenth of the index.
         begins = "':*'" if last and (len(last[0]) > 1 or not last[0].isascii()) else "''"
