@@ -1,11 +1,11 @@
-"""`db`, every table, and the one way to read outside a transaction.
+"""`db` and every table.
 
 What must hold is enforced here by named constraints, so that no code path can store anything
 else. Times are `timestamptz`; money and weights are exact numerics.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,20 +14,17 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Executable,
     ForeignKey,
     Identity,
     Index,
     LargeBinary,
     MetaData,
     Numeric,
-    Row,
     Text,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry, relationship
 
 JSONObject = dict[str, Any]
@@ -335,22 +332,3 @@ class IdempotentAnswer(Base):
         CheckConstraint("status BETWEEN 200 AND 499", name="status"),
         CheckConstraint("jsonb_typeof(headers) = 'object'", name="headers"),
     )
-
-
-def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-    """Rows of a read-only statement in one round trip: autocommit, so no BEGIN and no ROLLBACK.
-
-    A connection that died in the pool (PostgreSQL restarted, a proxy dropped it) is found out by
-    its first use, which is safe to repeat for a read: it is tried once more on a fresh one.
-    """
-    try:
-        return _read(statement, params)
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        return _read(statement, params)
-
-
-def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return connection.execute(statement, params).all()

@@ -1,4 +1,4 @@
-"""Reads of the public API: SQL over a connection of the pool, in one round trip.
+"""Reads outside a transaction, in one round trip: `fetch` for the public API, `read` for the rest.
 
 SQLAlchemy's pool lends the connection; the statement goes to psycopg2 as it is, in autocommit: no
 BEGIN, no ROLLBACK, no compiling. A statement that is always the same is prepared, once for each
@@ -6,18 +6,21 @@ connection: for a table with many indexes PostgreSQL plans far longer than it re
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extras import NamedTupleCursor
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Executable, Row
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from models import db
+
+T = TypeVar("T")
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _MOST_PREPARED = 64  # for each connection: they stay in the memory of both sides
@@ -32,12 +35,26 @@ def fetch(sql: str, params: Mapping[str, Any], *, prepared: bool = False) -> Seq
     its first use, which is safe to repeat for a read: it is tried once more on a fresh one.
     Raises sqlalchemy.exc.OperationalError.
     """
+    return _tried_again(lambda: _fetch(sql, params, prepared=prepared))
+
+
+def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`."""
+    return _tried_again(lambda: _read(statement, params))
+
+
+def _tried_again(rows: Callable[[], T]) -> T:
     try:
-        return _fetch(sql, params, prepared=prepared)
-    except OperationalError as error:
+        return rows()
+    except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        return _fetch(sql, params, prepared=prepared)
+        return rows()
+
+
+def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return connection.execute(statement, params).all()
 
 
 def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool) -> Sequence[Any]:

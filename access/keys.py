@@ -16,7 +16,8 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from errors import FieldFault, Forbidden, NotFound
-from models import ApiKey, JSONObject, read
+from models import ApiKey, JSONObject
+from reads import read
 from schemas import KeySchema
 from values import MAX_ID
 

@@ -23,7 +23,8 @@ from sqlalchemy.orm import Session
 from access.keys import KEYS_CHANGED, Key
 from access.memory import Memory
 from errors import Unauthorized
-from models import ApiKey, db, read
+from models import ApiKey, db
+from reads import read
 
 log = logging.getLogger(__name__)
 

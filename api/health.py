@@ -9,7 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.operations import Answer, operation
 from config import settings
-from models import JSONObject, read
+from models import JSONObject
+from reads import read
 
 blueprint = Blueprint("health", __name__)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from models import db, read
+from models import db
+from reads import read
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from errors import TooLarge
-from models import FileChunk, StoredFile, read
+from models import FileChunk, StoredFile
+from reads import read
 
 CHUNK_BYTES = 512 * 1024
 

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from config import settings
 from errors import NotFound
 from jobs import caller
-from models import Job, JobError, JSONObject, read
+from models import Job, JobError, JSONObject
+from reads import read
 
 log = logging.getLogger(__name__)
 

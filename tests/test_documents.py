@@ -14,7 +14,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from catalog import documents, products
-from models import Product, db, read
+from models import Product, db
+from reads import read
 from schemas import ProductSchema
 from tests.processes import BIN, ROOT
 from tests.stage import created
