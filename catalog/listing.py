@@ -115,11 +115,15 @@ class _Query(dict[str, Any]):
         if after is not None:
             selected += f" AND {self._beyond(after, '<' if descending else '>')}"
         columns = list(dict.fromkeys([order.column, "p.id"]))
-        key = [*(f"{column}::text" for column in columns), f"'{_FORGIVING * self.forgiving}'"]
+        key = [
+            *(f"{column}::text" for column in columns),
+            f"'{_FORGIVING if self.forgiving else ''}'",
+        ]
+        direction = "DESC" if descending else "ASC"
         return (
             f"{common}SELECT p.id, p.version, p.document, p.document_shape,"
             f" ARRAY[{', '.join(key)}] AS key, {self.total() if counted else 'NULL'} AS total"
-            f" {selected} ORDER BY {f' {_DOWN * descending}, '.join(columns)} {_DOWN * descending}"
+            f" {selected} ORDER BY {', '.join(f'{column} {direction}' for column in columns)}"
             # In figures, since of a parameter a prepared statement expects a tenth of all rows.
             f" LIMIT {int(limit)}"
         )
@@ -155,5 +159,4 @@ class _Query(dict[str, Any]):
         return f"%({name})s"
 
 
-_DOWN = "DESC"
 _FORGIVING = "~"  # the last part of a key
