@@ -20,6 +20,7 @@ _SPELLED_WORDS = 8  # that are compared letter by letter
 _DESCRIPTION_LIMIT = 50_000  # characters that are searched: a tsvector holds 1 MB
 _MARKUP = "<[^>]*>|&#?[A-Za-z0-9]+;"  # HTML's tags, and entities such as `&nbsp;`
 _WORD = re.compile(r"[^\W_]+")
+_TOO_SHORT = re.compile(r"[A-Za-z0-9]|[0-9]{2}")  # to be the beginning of a word
 # In hexadecimal, so that no driver takes one of them for the mark of a parameter.
 _PUNCTUATION = "E'" + "".join(f"\\x{ord(mark):02x}" for mark in string.punctuation) + "'"
 
@@ -101,8 +102,9 @@ class Search:
         """A tsquery of all words, the last as a beginning; NULL, which finds nothing, of none."""
         parsed = f"plainto_tsquery('simple', {_folded(bind(self.q))})"
         last = _WORD.findall(self.q)[-1:]
-        # One ASCII letter begins a tenth of all words: it would read a tenth of the index.
-        begins = "':*'" if last and (len(last[0]) > 1 or not last[0].isascii()) else "''"
+        # One ASCII letter begins a tenth of all words, two digits one of ninety numbers, of which
+        # handles and names are full: they would read as much of the index.
+        begins = "''" if not last or _TOO_SHORT.fullmatch(last[0]) else "':*'"
         return f"(nullif({parsed}::text, '') || {begins})::tsquery"
 
     def _handles(self, bind: Bind) -> str:
@@ -123,20 +125,26 @@ class Search:
 # As arrays, because the planner cannot know how few they are, and would read the table instead.
 _OF_SKU = "SELECT s.product_id FROM variants s WHERE {} LIMIT {}"
 _SIMILAR = "SELECT p.id FROM products p WHERE {} LIMIT {}"
-# Each kind of hit is a branch of its own, because each is then one index scan. A rank of its own
-# grows with each word that begins like the last one; by 32 (rank / (rank + 1)) it stays below 1,
-# and no kind of hit overtakes the next.
-_RANKED = """asked AS MATERIALIZED (SELECT {words} AS words), found AS (
+# Each kind of hit is a branch of its own, because each is then one index scan, and is left out
+# where there are enough better ones. A rank of its own grows with each word that begins like the
+# last one; by 32 (rank / (rank + 1)) it stays below 1, and no kind of hit overtakes the next.
+_RANKED = """asked AS MATERIALIZED (SELECT {words} AS words), exact AS MATERIALIZED (
     (SELECT p.id, 3 AS score FROM products p WHERE p.handle = ANY({handles}) AND {where})
     UNION ALL
     (SELECT p.id, {sku_score} FROM variants s JOIN products p ON p.id = s.product_id
     WHERE {sku_begins} AND {where} LIMIT {limit})
+), better AS MATERIALIZED (
+    SELECT * FROM exact
     UNION ALL
-    (SELECT p.id, 1 + ts_rank(p.search_words, (SELECT words FROM asked), 32) FROM products p
-    WHERE p.search_title @@ (SELECT words FROM asked) AND {where} LIMIT {limit})
+    (SELECT p.id, 1 + ts_rank(p.search_title, (SELECT words FROM asked), 32) FROM products p
+    WHERE p.search_title @@ (SELECT words FROM asked) AND {where}
+    AND (SELECT count(*) FROM exact) < {limit} LIMIT {limit})
+), found AS (
+    SELECT * FROM better
     UNION ALL
     (SELECT p.id, ts_rank(p.search_words, (SELECT words FROM asked), 32) FROM products p
-    WHERE p.search_words @@ (SELECT words FROM asked) AND {where} LIMIT {limit})
+    WHERE p.search_words @@ (SELECT words FROM asked) AND {where}
+    AND (SELECT count(*) FROM better) < {limit} LIMIT {limit})
 )"""
 _RESEMBLING = """found AS (
     SELECT p.id, {likeness} AS score FROM products p WHERE {similar} AND {where} LIMIT {limit}
