@@ -18,7 +18,7 @@ def _address() -> str:
 
 bind = _address()
 worker_class = "gthread"
-threads = 4
+threads = 3  # as many as there are connections in the pool (api/app.py): none waits for another's
 # Copy-on-write: the workers share what the app has loaded.
 preload_app = True
 # Heroku's router ends a request after 30 s (H12): ours ends first, with a line in the log.

@@ -6,19 +6,20 @@ connection: for a table with many indexes PostgreSQL plans far longer than it re
 """
 
 import re
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
-from psycopg2.extras import NamedTupleCursor
-from sqlalchemy import Executable, Row
+from psycopg2.extensions import BYTES, register_type
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
+from sqlalchemy import Engine, Executable, Row
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
-
-from models import db
 
 T = TypeVar("T")
 
@@ -27,15 +28,26 @@ _MOST_PREPARED = 64  # for each connection: they stay in the memory of both side
 _PREPARED = "pushcart.prepared"  # in a connection's info: the names of statements by their SQL
 
 
-def fetch(sql: str, params: Mapping[str, Any], *, prepared: bool = False) -> Sequence[Any]:
+_engine: Engine | None = None
+
+
+def use(engine: Engine) -> None:
+    """Read through this engine, in every thread and outside any app's context; the first counts."""
+    global _engine  # noqa: PLW0603  # looked up in a context, it costs a read a tenth of its time
+    _engine = _engine or engine
+
+
+def fetch(
+    sql: str, params: Mapping[str, Any], *, prepared: bool = False, raw: bool = False
+) -> Sequence[Any]:
     """Rows, with their columns as attributes, of SQL with parameters such as `%(id)s`.
 
-    `prepared` is for SQL that comes again and again: the first so many are kept. A
-    connection that died in the pool (PostgreSQL restarted, a proxy dropped it) is found out by
-    its first use, which is safe to repeat for a read: it is tried once more on a fresh one.
-    Raises sqlalchemy.exc.OperationalError.
+    `prepared` is for SQL that comes again and again: the first so many are kept. `raw` gives
+    text as UTF-8, for what is sent on as it is. A connection that died in the pool (PostgreSQL
+    restarted, a proxy dropped it) is found out by its first use, which is safe to repeat for a
+    read: it is tried once more on a fresh one. Raises sqlalchemy.exc.OperationalError.
     """
-    return _tried_again(lambda: _fetch(sql, params, prepared=prepared))
+    return _tried_again(lambda: _fetch(sql, params, prepared=prepared, raw=raw))
 
 
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
@@ -53,27 +65,30 @@ def _tried_again(rows: Callable[[], T]) -> T:
 
 
 def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with _the_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         return connection.execute(statement, params).all()
 
 
-def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool) -> Sequence[Any]:
+def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) -> Sequence[Any]:
     connection = _borrowed()
     driver: Any = connection.driver_connection
     try:
         driver.autocommit = True
-        cursor = driver.cursor(cursor_factory=NamedTupleCursor)
+        cursor = driver.cursor(cursor_factory=Cursor)
+        if raw:
+            register_type(BYTES, cursor)
         if prepared:
             _execute_prepared(cursor, sql, params, connection.info.setdefault(_PREPARED, {}))
         else:
             cursor.execute(sql, params)
-        rows: Sequence[Any] = cursor.fetchall()
+        row = _row_type(tuple([column.name for column in cursor.description]))
+        rows = [row(*values) for values in cursor.fetchall()]
         driver.autocommit = False
     except psycopg2.Error as error:
         dead = bool(driver.closed)
         connection.invalidate(error)  # whatever it was, no one else is to meet its rest
         if dead:
-            db.engine.dispose()  # the others in the pool have died with it
+            _the_engine().dispose()  # the others in the pool have died with it
         if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             raise
         raise OperationalError(sql, None, error, connection_invalidated=dead) from None
@@ -82,9 +97,20 @@ def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool) -> Sequence[A
     return rows
 
 
+@lru_cache(maxsize=256)
+def _row_type(columns: tuple[str, ...]) -> Any:
+    return namedtuple("Row", columns, rename=True)  # columns differ
+
+
+def _the_engine() -> Engine:
+    if _engine is None:
+        raise RuntimeError("No app has been made yet.")
+    return _engine
+
+
 def _borrowed() -> PoolProxiedConnection:
     try:
-        return db.engine.raw_connection()
+        return _the_engine().raw_connection()
     except psycopg2.OperationalError as error:  # there is no server to connect to
         raise OperationalError("connect", None, error) from None
 

@@ -26,6 +26,11 @@ class Memory(Generic[T]):
                 del self._values[next(iter(self._values))]
             self._values[name] = value
 
+    def drop(self, name: str) -> None:
+        """Forget one, if it is there."""
+        with self._lock:
+            self._values.pop(name, None)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

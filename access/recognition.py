@@ -57,11 +57,9 @@ def recognise(sent: str, before_asking: Callable[[], None]) -> Key:
     Raises Unauthorized: `key_unknown`, and, to who has the secret alone, `key_revoked` or
     `key_expired`.
     """
-    form = _FORM.fullmatch(sent)
-    prefix, secret = form.groups() if form else ("", "")
-    secret_hash = sha256(secret.encode()).digest()
+    prefix, secret_hash = _parts(sent)
     known = _known.get(prefix)
-    ask = form is not None and not _is_fresh(known.read_at if known else _unknown.get(prefix))
+    ask = bool(prefix) and not _is_fresh(known.read_at if known else _unknown.get(prefix))
     if ask:
         if not _belongs(secret_hash, known):
             before_asking()
@@ -70,11 +68,31 @@ def recognise(sent: str, before_asking: Callable[[], None]) -> Key:
         raise Unauthorized("The key is not known.", code="key_unknown")
     if known.revoked:
         raise Unauthorized("The key has been revoked.", code="key_revoked")
-    if known.key.expires_at and known.key.expires_at <= datetime.now(UTC):
+    if _has_expired(known):
         raise Unauthorized("The key has expired.", code="key_expired")
     if ask:
         _note_use(known)
     return known.key
+
+
+def remembered(sent: str) -> Key | None:
+    """The key that was sent, if `recognise` would let it in without asking."""
+    prefix, secret_hash = _parts(sent)
+    known = _known.get(prefix)
+    if not _belongs(secret_hash, known) or known is None or not _is_fresh(known.read_at):
+        return None
+    return None if known.revoked or _has_expired(known) else known.key
+
+
+def _parts(sent: str) -> tuple[str, bytes]:
+    """The prefix, empty for what is no key of ours at all, and the hash of the secret."""
+    form = _FORM.fullmatch(sent)
+    prefix, secret = form.groups() if form else ("", "")
+    return prefix, sha256(secret.encode()).digest()
+
+
+def _has_expired(known: _Known) -> bool:
+    return known.key.expires_at is not None and known.key.expires_at <= datetime.now(UTC)
 
 
 def _belongs(secret_hash: bytes, known: _Known | None) -> bool:

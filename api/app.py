@@ -3,7 +3,8 @@
 from flask import Flask
 from flask_migrate import Migrate
 
-from api import commands, context, docs, health, operations, problems
+import reads
+from api import commands, context, docs, express, health, operations, problems
 from api.lean import LeanFlask
 from api.logs import configure_logging
 from api.v1 import batch, imports, jobs, keys, products, variants
@@ -27,6 +28,8 @@ def create_app() -> Flask:
 
     db.init_app(app)
     ma.init_app(app)
+    with app.app_context():
+        reads.use(db.engine)
     # Constraints and types change too: what the models say is what a migration compares.
     Migrate(app, db, compare_type=True)
 
@@ -43,6 +46,7 @@ def create_app() -> Flask:
     app.register_blueprint(keys.blueprint, url_prefix="/api/v1/keys")
     app.register_blueprint(docs.blueprint)
     operations.init_app(app)
+    express.init_app(app)
     return app
 
 

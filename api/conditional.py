@@ -3,8 +3,11 @@
 import re
 from collections.abc import Container
 
-from flask import Response, request
+from flask import request
+from werkzeug.http import parse_etags
 
+from api import context
+from api.operations import Sent
 from catalog.expected import EVERY, Expected, State
 from config import settings
 from errors import BadRequest, FieldFault
@@ -24,13 +27,20 @@ def tag(product_id: int, version: int, shape: int) -> str:
     return f"{version}.{product_id}.{shape & 0xFFFFFFFF:x}"
 
 
-def not_modified(tag: str) -> Response | None:
+def not_modified(tag: str) -> Sent | None:
     """The answer to a client that holds what has this ETag (§13.1.2); None if it does not."""
-    if not request.if_none_match.contains_weak(tag):
+    sent = context.current().environ.get("HTTP_IF_NONE_MATCH")
+    if sent is None:
         return None
-    response = Response(status=304)
-    response.set_etag(tag)
-    return response
+    header = etag(tag)
+    if sent != header[1] and not parse_etags(sent).contains_weak(tag):
+        return None
+    return Sent(b"", 304, [header])
+
+
+def etag(tag: str) -> tuple[str, str]:
+    """The header ETag."""
+    return "ETag", f'"{tag}"'
 
 
 def expected() -> Expected:

@@ -1,12 +1,25 @@
-"""What surrounds every request: its id, its caller, and one line in the log at its end."""
+"""What surrounds every request: its id, its caller, and one line in the log at its end.
+
+`current()` is there on both ways to a view: through Flask, and ahead of it (`api/express.py`).
+What is needed on both reads that, and not `flask.request`.
+"""
 
 import logging
 import random
 import re
 import time
+from contextvars import ContextVar
+from functools import lru_cache
+from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
+from werkzeug.sansio.utils import get_host
+from werkzeug.wsgi import get_path_info
 
+from access.keys import Key
+from api import logs
+from errors import BadRequest
 from jobs import caller
 
 log = logging.getLogger(__name__)
@@ -15,29 +28,113 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
+class Call:
+    """A request while it is served: `key` once it is known, and headers for whatever answer."""
+
+    __slots__ = ("environ", "error", "headers", "key", "started")
+
+    def __init__(self, environ: WSGIEnvironment, request_id: str) -> None:
+        self.started = time.perf_counter()
+        self.environ = environ
+        self.key: Key | None = None
+        self.error: Exception | None = None  # what the view has raised, ahead of Flask
+        self.headers = [("X-Request-ID", request_id)]
+
+    @property
+    def query_string(self) -> str:
+        """As WSGI has it: bytes that look like latin-1."""
+        return self.environ.get("QUERY_STRING", "")  # type: ignore[no-any-return]
+
+    @property
+    def url(self) -> str:
+        """The address without its query, percent-encoded."""
+        return origin(self.environ) + _quoted(
+            self.environ.get("SCRIPT_NAME", "") + path(self.environ)
+        )
+
+    def log_end(self, route: str, status: int) -> None:
+        """Write the request's line in the log."""
+        if log.isEnabledFor(logging.INFO):
+            took = (time.perf_counter() - self.started) * 1000
+            said = f"{self.environ['REQUEST_METHOD']} {route} {status} {took:.1f}ms"
+            logs.info(log.name, self.headers[0][1], said)
+
+
+_current: ContextVar[Call] = ContextVar("call")
+_CALL = "pushcart.call"  # in the environ of a request that has begun ahead of Flask
+
+
 def init_app(app: Flask) -> None:
-    """Run `_begin` and `_end` around every request, unmatched URLs included."""
+    """Begin and end every request that Flask serves, unmatched URLs included."""
     app.before_request(_begin)
     app.after_request(_end)
 
 
-def _begin() -> None:
-    g.started = time.perf_counter()
-    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+def begin(environ: WSGIEnvironment) -> Call:
+    """Make this request the current one. Raises BadRequest for a Host that is none."""
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
     # An id is to be told from others, not to be secret: no system call, unlike uuid4's.
     request_id = sent if _REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
-    # Not `url_root`, which decodes the host only for it to be encoded again.
-    base_url = f"{request.scheme}://{request.host}{request.root_path}/"
-    caller.begin(caller.Caller(request_id=request_id, base_url=base_url))
+    call = Call(environ, request_id)
+    _current.set(call)
+    caller.begin(caller.Caller(request_id))  # for what `origin` may raise
+    base_url = f"{origin(environ)}{environ.get('SCRIPT_NAME', '').rstrip('/')}/"
+    caller.begin(caller.Caller(request_id, base_url))
+    return call
+
+
+def hand_on(call: Call) -> None:
+    """Let Flask go on with a request that has begun."""
+    call.environ[_CALL] = call
+
+
+def current() -> Call:
+    """The request that is being served."""
+    return _current.get()
+
+
+def origin(environ: WSGIEnvironment) -> str:
+    """Scheme, host and port under which the client has reached us: `https://shop.example`.
+
+    Raises BadRequest, as RFC 9112 §3.2 asks for.
+    """
+    return _origin(
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_HOST") or None,
+        environ["SERVER_NAME"],
+        environ["SERVER_PORT"],
+    )
+
+
+def path(environ: WSGIEnvironment) -> str:
+    """The path of the address, percent-encoding undone."""
+    found: str = environ.get("PATH_INFO", "")
+    return found if found.isascii() else get_path_info(environ)
+
+
+_quoted = lru_cache(maxsize=256)(quote)
+
+
+@lru_cache(maxsize=256)
+def _origin(scheme: str, host: str | None, name: str, port: str) -> str:
+    found = get_host(scheme, host, (name, int(port) if port.isdigit() else None))
+    try:
+        found.encode("idna")  # as the routing will
+    except UnicodeError:
+        found = ""
+    if not found:
+        raise BadRequest("The header Host names no host.", code="invalid_host")
+    return f"{scheme}://{found}"
+
+
+def _begin() -> None:
+    if request.environ.pop(_CALL, None) is None:
+        begin(request.environ)
 
 
 def _end(response: Response) -> Response:
-    response.headers["X-Request-ID"] = caller.current().request_id or ""
-    log.info(
-        "%s %s %s %.1fms",
-        request.method,
-        request.url_rule.rule if request.url_rule else request.path,
-        response.status_code,
-        (time.perf_counter() - g.started) * 1000,
-    )
+    call = current()
+    response.headers.update(call.headers)
+    route = request.url_rule.rule if request.url_rule else request.path
+    call.log_end(route, response.status_code)
     return response

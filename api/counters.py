@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -28,17 +28,27 @@ WARN_SECONDS = 60.0
 # Heroku's smallest Redis leaves to everyone. Each is busy for one round trip at a time.
 CONNECTIONS = 2
 
-# The count starts with its first use and ends by itself; says how far it is, and the
-# milliseconds left. EVAL, not EVALSHA: no case for a Redis that has forgotten the script.
+# The count starts with its first use and ends by itself. Who asks takes a hundredth of what is
+# left, and one at least. EVAL, not EVALSHA: no case for a Redis that has forgotten the script.
 _SCRIPT = b"""\
-local count = redis.call('INCR', KEYS[1])
+local before = tonumber(redis.call('GET', KEYS[1]) or 0)
+local share = math.max(math.floor((ARGV[2] - before) / 100), 1)
+local count = redis.call('INCRBY', KEYS[1], share)
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
   left = tonumber(ARGV[1])
 end
-return {count, left}"""
-_EVAL = b"*5\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n$1\r\n1\r\n" % (len(_SCRIPT), _SCRIPT)
+return {count, share, left}"""
+_EVAL = b"*6\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n$1\r\n1\r\n" % (len(_SCRIPT), _SCRIPT)
+
+
+class Counted(NamedTuple):
+    """How far a counter is, with the share that was taken just now, and when it ends."""
+
+    used: int
+    share: int
+    seconds: float
 
 
 class Counters:
@@ -60,10 +70,14 @@ class Counters:
         self._skip_until = 0.0
         self._warned_at = float("-inf")
 
-    def count(self, name: str, seconds: float) -> tuple[int, float] | None:
-        """Add one to a counter that lives for `seconds` from its first use on.
+    def is_left_alone(self) -> bool:
+        """Whether Redis would not be asked now."""
+        return time.monotonic() < self._skip_until
 
-        Returns how far it is and how many seconds it has left; None when Redis does not say.
+    def count(self, name: str, seconds: float, limit: int) -> Counted | None:
+        """Add a share of `limit` to a counter that lives for `seconds` from its first use on.
+
+        None when Redis does not say.
         """
         now = time.monotonic()
         if now < self._skip_until:
@@ -78,7 +92,7 @@ class Counters:
         try:
             if self._pause_seconds and not finding_out:  # as was found out while this waited
                 return None
-            count, left = _ask(connection, _command(name, seconds))
+            count, share, left = _ask(connection, _command(name, seconds, limit))
         except redis.RedisError as error:
             connection.disconnect()
             self._leave_alone(error)
@@ -87,7 +101,7 @@ class Counters:
             self._idle.put(connection)
         if finding_out:
             self._pause_seconds = self._skip_until = 0.0
-        return count, left / 1000
+        return Counted(count, share, left / 1000)
 
     def _leave_alone(self, error: redis.RedisError) -> None:
         now = time.monotonic()
@@ -99,9 +113,9 @@ class Counters:
             log.warning("Redis does not count, requests pass without a limit: %s", error)
 
 
-def _command(name: str, seconds: float) -> bytes:
-    key, lifetime = name.encode("utf-8", "surrogateescape"), b"%d" % (seconds * 1000)
-    return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (_EVAL, len(key), key, len(lifetime), lifetime)
+def _command(name: str, seconds: float, limit: int) -> bytes:
+    given = (name.encode("utf-8", "surrogateescape"), b"%d" % (seconds * 1000), b"%d" % limit)
+    return _EVAL + b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in given)
 
 
 def _ask(connection: Any, command: bytes) -> Any:

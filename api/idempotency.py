@@ -14,14 +14,14 @@ from datetime import timedelta
 from hashlib import sha256
 from http import HTTPStatus
 
-from flask import Response, after_this_request, current_app, g, request
+from flask import Response, after_this_request, current_app, request
 from marshmallow import ValidationError
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from api import limits
+from api import context, limits
 from errors import BadRequest, Conflict, FieldFault, Invalid, PushcartError
 from models import IdempotentAnswer, db
 
@@ -65,7 +65,9 @@ def sent_key() -> str | None:
 
 def once(key: str, body: bytes) -> Once:
     """The current request with its body, or a hash of it, as one that is to take effect once."""
-    who = f"key {g.key.id}" if g.key else f"address {limits.client_address()}"
+    caller = context.current().key
+    address = limits.client_address(request.environ)
+    who = f"key {caller.id}" if caller else f"address {address}"
     parts = json.dumps([who, request.method, request.path, key])
     sent = sha256(request.query_string + b"\0" + body)
     return Once(sha256(parts.encode()).digest(), sent.digest())

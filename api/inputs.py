@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from flask import request
 
@@ -111,10 +112,10 @@ class Parameter:
     default: Any = None
 
 
-def query(known: Mapping[str, Parameter]) -> JSONObject:
+def query(known: Mapping[str, Parameter], query_string: str) -> JSONObject:
     """The value of each known parameter. Raises BadRequest that names an unknown or bad one."""
     read = {name: parameter.default for name, parameter in known.items()}
-    for name, sent in request.args.lists():
+    for name, sent in arguments(query_string).items():
         parameter = known.get(name)
         if parameter is None:
             raise _bad_parameter(name, "unknown_parameter", "is not a parameter of this address")
@@ -125,6 +126,17 @@ def query(known: Mapping[str, Parameter]) -> JSONObject:
         except Fault as fault:
             raise _bad_parameter(name, fault.code, fault.detail) from None
     return read
+
+
+def arguments(query_string: str) -> dict[str, list[str]]:
+    """Each name with its values, as werkzeug reads them; the string is WSGI's."""
+    pairs = parse_qsl(
+        query_string.encode("latin1").decode(), keep_blank_values=True, errors="werkzeug.url_quote"
+    )
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def choice(name: str, words: Iterable[str], description: str, default: Any = None) -> Parameter:

@@ -13,16 +13,24 @@ class _LogfmtFormatter(logging.Formatter):
     """`level=info logger=jobs.running request_id=… msg="…"`; a traceback follows in full."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "request_id": caller.current().request_id,
-            "msg": record.getMessage(),
-        }
-        line = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value)
+        level, request_id = record.levelname.lower(), caller.current().request_id
+        line = _line(level, record.name, request_id, record.getMessage())
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+def info(logger: str, request_id: str, message: str) -> None:
+    """Write a line ahead of `logging`, whose way costs a request a fifth of its time.
+
+    Whoever calls asks the logger's level first. No handler hears of the line.
+    """
+    sys.stderr.write(_line("info", logger, request_id, message) + "\n")
+
+
+def _line(level: str, logger: str, request_id: str | None, message: str) -> str:
+    caused = f" request_id={_quoted(request_id)}" if request_id else ""
+    return f"level={level} logger={logger}{caused} msg={_quoted(message)}"
 
 
 def _quoted(value: str) -> str:

@@ -8,17 +8,27 @@ an Idempotency-Key is one that takes effect once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial, update_wrapper
-from typing import Any, Protocol, Self
+from functools import lru_cache, partial, update_wrapper
+from typing import Any, NamedTuple, Protocol, Self
 
 from flask import Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from marshmallow import Schema
 
-from api import auth, idempotency, inputs
+from api import auth, context, idempotency, inputs
 from api.inputs import JSON, Parameter
 from errors import PushcartError
 from models import JSONObject, db
+
+_MOST_QUERIES = 256  # remembered as parsed, for each operation
+
+
+class Sent(NamedTuple):
+    """A good answer in parts, as Flask takes them too."""
+
+    body: bytes
+    status: int
+    headers: list[tuple[str, str]]
 
 
 class Upload(Protocol):
@@ -64,7 +74,7 @@ class Answer:
 class Operation:
     """A view with its declaration; calling it serves the current request."""
 
-    view: Callable[..., ResponseReturnValue]
+    view: Callable[..., Any]
     scope: str | None  # what the key must allow; None: no key, no limit
     visitors: bool  # whether it answers without a key too, unless PUBLIC_READS is off
     query: Mapping[str, Parameter]
@@ -73,7 +83,14 @@ class Operation:
     answers: Mapping[int, Answer]
     raises: tuple[type[PushcartError], ...]  # beside those that every such route may raise
     shown_once: str | None  # the field of an answer that is stored nowhere
+    express: bool  # whether the view does without Flask's request, and gives `Sent`
+    # The parameters in a query string, not to be changed. Raises BadRequest.
+    asked: Callable[[str], JSONObject] = field(init=False)
     __name__: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Most requests ask what others have asked before them.
+        self.asked = lru_cache(_MOST_QUERIES)(partial(inputs.query, self.query))
 
     @property
     def writes(self) -> bool:
@@ -82,10 +99,13 @@ class Operation:
 
     def __call__(self, **given: Any) -> Response:
         """Admit, parse, call the view, commit. Raises what the view does, and PushcartError."""
+        call = context.current()
+        if call.error is not None:
+            raise call.error
         if self.scope is not None:
             auth.admit(self.scope, visitors=self.visitors)
         key = idempotency.sent_key() if idempotency.HEADER in self.headers else None
-        query = inputs.query(self.query)
+        query = self.asked(call.query_string)
         if self.query:
             given["query"] = query
         if self.body is None:
@@ -122,18 +142,21 @@ def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
     answers: Mapping[int, Answer],
     raises: tuple[type[PushcartError], ...] = (),
     shown_once: str | None = None,
+    express: bool = False,
 ) -> Callable[[Callable[..., ResponseReturnValue]], Operation]:
     """Declare what the view below promises; see `Operation`.
 
     The view is called with the address's variables, with `query` (every declared parameter by
     its name, None where it is absent and has no default) and with `sent`, each if declared.
     `shown_once` names a field of the answer that repeats with an Idempotency-Key do not show.
+    `express` is for a GET with `query`, whose view does without `flask.request` and gives `Sent`:
+    it is served by `api/express.py` where that can.
     """
 
     def declare(view: Callable[..., ResponseReturnValue]) -> Operation:
         known = {parameter.name: parameter for parameter in query}
         declared = Operation(
-            view, scope, visitors, known, headers, body, answers, raises, shown_once
+            view, scope, visitors, known, headers, body, answers, raises, shown_once, express
         )
         update_wrapper(declared, view)
         return declared

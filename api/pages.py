@@ -1,24 +1,34 @@
 """Pages of a list: signed keyset cursors in both directions, and the envelope around the rows."""
 
+import hmac
 import json
+from array import array
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from hashlib import blake2b, sha256
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
-from flask import Response, current_app, request
-from itsdangerous import BadData, URLSafeSerializer
 from marshmallow import Schema
 
-from api import conditional
-from api.inputs import JSON
+from access.memory import Memory
+from api import conditional, context
+from api.inputs import JSON, arguments
+from api.operations import Sent
+from config import settings
 from errors import BadRequest, FieldFault
 from models import JSONObject
 
 Row = TypeVar("Row")
+_SIGNATURE_BYTES = 16
+_MOST_KEPT_BYTES = 64 * 1024  # in a page that is kept
+
 Key = Sequence[Any]  # what a row is sorted by, as JSON values
+
+
+_kept: Memory["_Kept"] = Memory(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +58,12 @@ def position(kind: str, sealed: str | None) -> Position:
     """
     if sealed is None:
         return Position()
-    try:
-        backwards, *key = _sealer(current_app.config["SECRET_KEY"], kind).loads(sealed)
-    except BadData:
+    opened = _opened(kind, sealed)
+    if opened is None:
         fault = FieldFault("invalid_cursor", "is not a cursor of this list", parameter="cursor")
         detail = "The cursor is not one of this list: start again without it."
-        raise BadRequest(detail, [fault], code="invalid_cursor") from None
+        raise BadRequest(detail, [fault], code="invalid_cursor")
+    backwards, *key = opened
     return Position(key, bool(backwards))
 
 
@@ -86,45 +96,115 @@ def of(item: type[Schema]) -> JSONObject:
     }
 
 
+def dumped(schema: Schema, page: Page[Any]) -> list[bytes]:
+    """The JSON of each row."""
+    return [json.dumps(schema.dump(row)).encode() for row in page.rows]
+
+
 def respond(
     kind: str,
     page: Page[Any],
-    documents: Sequence[str],
-    versions: Sequence[Any] | None = None,
+    documents: Sequence[bytes],
+    versions: Sequence[int] | None = None,
     **extra: Any,
-) -> Response:
+) -> Sent:
     """`{"data": [...], "next": url or null, "prev": …}` of rendered JSON, and a Link header.
 
     `versions` tell the rows' state, where they have one: then the page has an ETag, and is
     answered by 304 where the client holds it already.
     """
     urls = {"next": _url(kind, page.next), "prev": _url(kind, page.prev)}
-    around = json.dumps(urls | extra)
-    tag = None
+    around = json.dumps(urls | extra).encode()
+    headers = [("Content-Type", JSON)]
     if versions is not None:
-        tag = blake2b(repr((versions, around)).encode(), digest_size=12).hexdigest()
+        state = blake2b(around, digest_size=12)
+        state.update(array("q", versions))
+        tag = state.hexdigest()
         if same := conditional.not_modified(tag):
             return same
-    response = Response(f'{{"data":[{",".join(documents)}],{around[1:]}', content_type=JSON)
+        headers.append(conditional.etag(tag))
     if links := [f'<{url}>; rel="{rel}"' for rel, url in urls.items() if url]:
-        response.headers["Link"] = ", ".join(links)
-    if tag is not None:
-        response.set_etag(tag)
-    return response
+        headers.append(("Link", ", ".join(links)))
+    return Sent(b'{"data":[%b],%b' % (b",".join(documents), around[1:]), 200, headers)
+
+
+class _Kept(NamedTuple):
+    """A page as it was sent, and the states of the rows that it was made of."""
+
+    states: Any
+    tag: str
+    sent: Sent
+
+
+def kept(address: str, states: Callable[[], Any]) -> Sent | None:
+    """The answer kept for an address, if the database says the same of its rows as then.
+
+    That is asked each time, and is a small part of reading them: what is kept is never stale.
+    """
+    known = _kept.get(address)
+    if known is None:
+        return None
+    if known.states != states():
+        _kept.drop(address)  # what comes instead may be none to keep
+        return None
+    return conditional.not_modified(known.tag) or known.sent
+
+
+def keep(address: str, states: Any, sent: Sent) -> Sent:
+    """Keep an answer, unless it is none to keep; returns it."""
+    if states and 0 < len(sent.body) <= _MOST_KEPT_BYTES:
+        tag = dict(sent.headers)["ETag"].strip('"')
+        _kept.put(address, _Kept(states, tag, sent))
+    return sent
 
 
 def _url(kind: str, start: Position | None) -> str | None:
     if start is None or start.key is None:
         return None
-    sealed = _sealer(current_app.config["SECRET_KEY"], kind).dumps(
-        [int(start.backwards), *start.key]
+    call = context.current()
+    others = "&".join(
+        part for part in call.query_string.split("&") if not part.startswith("cursor=")
     )
-    query = urlencode({**request.args, "cursor": sealed})
-    # Not `base_url`, which decodes the address only for it to be encoded again.
-    return f"{request.scheme}://{request.host}{quote(request.path)}?{query}"
+    return f"{call.url}?{_encoded(others)}cursor={_sealed(kind, start)}"
 
 
 @lru_cache(maxsize=256)
-def _sealer(secret: str, kind: str) -> URLSafeSerializer:
-    # Signed, so that nobody comes to depend on what is inside; the salt ties it to one list.
-    return URLSafeSerializer(secret, salt=f"cursor.{kind}")
+def _encoded(query_string: str) -> str:
+    """The query's other parameters as they go into an address, each followed by `&`."""
+    asked = arguments(query_string)
+    asked.pop("cursor", None)
+    return "".join(f"{urlencode({name: values}, doseq=True)}&" for name, values in asked.items())
+
+
+def _sealed(kind: str, start: Position) -> str:
+    inside = json.dumps([int(start.backwards), *(start.key or ())]).encode()
+    return _printable(_signature(kind, inside) + inside)
+
+
+def _printable(sealed: bytes) -> str:
+    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _opened(kind: str, sealed: str) -> list[Any] | None:
+    """What is in a cursor; None if this server did not make it for this list."""
+    try:
+        found = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+    except ValueError:
+        return None
+    signature, inside = found[:_SIGNATURE_BYTES], found[_SIGNATURE_BYTES:]
+    # base64 reads past what it does not know.
+    if _printable(found) != sealed or not hmac.compare_digest(signature, _signature(kind, inside)):
+        return None
+    opened: list[Any] = json.loads(inside)
+    return opened
+
+
+def _signature(kind: str, inside: bytes) -> bytes:
+    # Signed, so that nobody comes to depend on what is inside; the key ties it to one list.
+    return blake2b(inside, key=_signing_key(kind), digest_size=_SIGNATURE_BYTES).digest()
+
+
+@lru_cache(maxsize=256)
+def _signing_key(kind: str) -> bytes:
+    secret = sha256(settings.secret_key.encode()).digest()
+    return blake2b(f"cursor.{kind}".encode(), key=secret, digest_size=32).digest()

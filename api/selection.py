@@ -88,9 +88,11 @@ def counted(
     }
 
 
-def only(fields: frozenset[str] | None, document: str) -> str:
-    """The JSON document with just these fields, in its own order; all of it for None."""
-    if fields is None:
-        return document
+def only(fields: frozenset[str] | None, documents: list[bytes]) -> list[bytes]:
+    """The JSON documents with just these fields, in their own order; all of it for None."""
+    return documents if fields is None else [_only(fields, document) for document in documents]
+
+
+def _only(fields: frozenset[str], document: bytes) -> bytes:
     kept = {name: value for name, value in json.loads(document).items() if name in fields}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()

@@ -31,7 +31,7 @@ _ORDERS = {
     "created_at": _Order("p.created_at", "timestamptz"),
     "updated_at": _Order("p.updated_at", "timestamptz"),
 }
-_RANK = _Order("h.rank", "numeric")
+_RANK = _Order("p.rank", "numeric")
 SORTS = tuple(f"{sign}{name}" for name in _ORDERS for sign in ("", "-"))
 
 
@@ -67,23 +67,35 @@ def page(
     *,
     backwards: bool = False,
     counted: bool = False,
+    documents: bool = True,
 ) -> Sequence[Any]:
     """Up to `limit` products behind the key `after`; `backwards`: before it, the nearest first.
 
-    A row has `id`, `version`, `document`, `document_shape`, `key` (the texts by which another
-    page begins there) and `total`, which is NULL unless `counted`: see `count`. A search that
-    finds nothing is repeated, forgiving small typing errors; keys say so to the pages behind.
+    A row has `id`, `version`, `document_shape` and `document` (in UTF-8; NULL without
+    `documents`), `key` gives its key, and `total` is NULL unless `counted`: see `count`. A search
+    that finds nothing is repeated, forgiving small typing errors; keys say so to the pages behind.
     """
-    query = _Query(chosen, forgiving=_forgives(after))
-    found = fetch(
-        query.page(limit, after, backwards=backwards, counted=counted),
-        query,
-        prepared=chosen.is_plain,
-    )
+
+    def rows(*, forgiving: bool) -> Sequence[Any]:
+        query = _Query(chosen, forgiving=forgiving)
+        sql = query.page(limit, after, backwards=backwards, counted=counted, documents=documents)
+        return fetch(sql, query, prepared=chosen.is_plain, raw=True)
+
+    found = rows(forgiving=_forgives(after))
     if found or after is not None or chosen.q is None:
         return found
-    query = _Query(chosen, forgiving=True)
-    return fetch(query.page(limit, after, backwards=backwards, counted=counted), query)
+    return rows(forgiving=True)
+
+
+def states(rows: Sequence[Any]) -> list[Any]:
+    """All that rows say but their documents, which change with their versions."""
+    return [row[:-1] for row in rows]
+
+
+def key(row: Any) -> list[str]:
+    """The texts by which another page begins at this row."""
+    value = [] if row.value is None else [row.value.decode()]
+    return [*value, str(row.id), _FORGIVING if row.forgiving else ""]
 
 
 def count(chosen: Selection, after: Sequence[str] | None) -> int:
@@ -106,7 +118,13 @@ class _Query(dict[str, Any]):
         self.search = chosen.q and search.Search(chosen.q, forgiving=forgiving)
 
     def page(
-        self, limit: int, after: Sequence[str] | None, *, backwards: bool, counted: bool
+        self,
+        limit: int,
+        after: Sequence[str] | None,
+        *,
+        backwards: bool,
+        counted: bool,
+        documents: bool,
     ) -> str:
         """The rows of a page."""
         order = self.chosen.order
@@ -115,17 +133,23 @@ class _Query(dict[str, Any]):
         if after is not None:
             selected += f" AND {self._beyond(after, '<' if descending else '>')}"
         columns = list(dict.fromkeys([order.column, "p.id"]))
-        key = [
-            *(f"{column}::text" for column in columns),
-            f"'{_FORGIVING if self.forgiving else ''}'",
-        ]
         direction = "DESC" if descending else "ASC"
+        # In figures, since of a parameter a prepared statement expects a tenth of all rows.
+        selected += f" ORDER BY {', '.join(f'{column} {direction}' for column in columns)}"
+        selected += f" LIMIT {int(limit)}"
+        value = "NULL" if order is _BY_ID else f"{order.column}::text"
+        if not self.chosen.is_plain:
+            # Found first, and only then read: what is sorted and left out costs its index alone.
+            selected = (
+                f"FROM (SELECT p.id, {order.column} AS value {selected}) found"
+                f" JOIN products p USING (id) ORDER BY found.value {direction}, p.id {direction}"
+            )
+            value = "NULL" if order is _BY_ID else "found.value::text"
         return (
-            f"{common}SELECT p.id, p.version, p.document, p.document_shape,"
-            f" ARRAY[{', '.join(key)}] AS key, {self.total() if counted else 'NULL'} AS total"
-            f" {selected} ORDER BY {', '.join(f'{column} {direction}' for column in columns)}"
-            # In figures, since of a parameter a prepared statement expects a tenth of all rows.
-            f" LIMIT {int(limit)}"
+            f"{common}SELECT p.id, p.version, p.document_shape,"
+            f" {value} AS value, {self.forgiving} AS forgiving,"
+            f" {self.total() if counted else 'NULL'} AS total,"
+            f" {'p.document' if documents else 'NULL'} AS document {selected}"
         )
 
     def total(self) -> str:
@@ -144,7 +168,7 @@ class _Query(dict[str, Any]):
         if self.chosen.sort:
             return "", f"FROM products p WHERE {where} AND {self.search.condition(self._bind)}"
         hits = self.search.hits(where, self._bind, most_hits)
-        return f"WITH {hits} ", "FROM hits h JOIN products p ON p.id = h.id WHERE true"
+        return f"WITH {hits} ", "FROM hits p WHERE true"
 
     def _beyond(self, after: Sequence[str], sign: str) -> str:
         *value, product_id = (self._bind(part) for part in after[:-1])

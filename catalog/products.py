@@ -6,6 +6,7 @@ before they return, in the same transaction; each locks its product before it lo
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
@@ -32,14 +33,23 @@ from reads import fetch
 _ATTEMPTS = 3
 
 
-def document(ref: str, statuses: Sequence[str]) -> Document:
+class Stored(Protocol):
+    """A product as it was read: `document` is its public JSON in UTF-8, never decoded."""
+
+    id: int
+    version: int
+    document: bytes
+    document_shape: int
+
+
+def document(ref: str, statuses: Sequence[str]) -> Stored:
     """The living product with this id or handle, among those of `statuses`. Raises NotFound.
 
     A `ref` of digits alone is an id: a handle made of digits is found by the list's filter.
     """
     column, value = named(ref)
-    given = {"value": value, "statuses": list(statuses)}
-    rows: Sequence[Document] = fetch(_DOCUMENT[column], given, prepared=True)
+    given = {"value": value, "statuses": f"{{{','.join(statuses)}}}"}
+    rows: Sequence[Stored] = fetch(_DOCUMENT[column], given, prepared=True, raw=True)
     if not rows:
         raise not_found(ref)
     return rows[0]

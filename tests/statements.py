@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
-from psycopg2.extras import NamedTupleCursor
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
 from sqlalchemy import event
 
 from models import db
@@ -24,10 +24,10 @@ def statements() -> Iterator[list[Statement]]:
     """All that is sent in the block, by `reads` and by SQLAlchemy; needs the app's context."""
     sent: list[Statement] = []
 
-    class Noting(NamedTupleCursor):
+    class Noting(Cursor):
         def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  # psycopg2's name
             sent.append(Statement(query, vars, self.connection.autocommit))
-            super().execute(query, vars)  # type: ignore[no-untyped-call]
+            super().execute(query, vars)
 
     def note(_connection: object, cursor: Any, sql: str, params: Any, *_: object) -> None:
         sent.append(Statement(sql, params, cursor.connection.autocommit))
@@ -36,7 +36,7 @@ def statements() -> Iterator[list[Statement]]:
     event.listen(engine, "before_cursor_execute", note)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("reads.NamedTupleCursor", Noting)
+            patch.setattr("reads.Cursor", Noting)
             yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)

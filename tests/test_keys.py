@@ -247,8 +247,9 @@ def test_refusing_is_the_same_work_whatever_was_known(
             client.get(PRODUCTS, headers={"Authorization": f"Bearer {sent}"})
             seen.append(tuple(work))
 
-    assert set(seen[0::2]) == {(32, 32, 32)}
-    assert set(seen[1::2]) == {(32, 32)}
+    # Looked at ahead of Flask, by what memory knows, and then again.
+    assert set(seen[0::2]) == {(32, 32, 32, 32, 32)}
+    assert set(seen[1::2]) == {(32, 32, 32, 32)}
 
 
 # --- what it costs ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Limits: exact over all processes, told in every answer, and gone while Redis is."""
+"""Limits: held over all processes, told in every answer, and gone while Redis is."""
 
 import re
 import time
@@ -46,7 +46,7 @@ def _forget_counts(client: redis.Redis) -> None:
 @pytest.fixture
 def limited(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app allows five requests a minute to each key, and to each address."""
-    limits._used_up.clear()
+    limits._windows.clear()
     monkeypatch.setattr(limits, "_strangers", limits._PerSecond(10))
     few = replace(settings, rate_limit=LIMIT, rate_limit_visitors=LIMIT)
     monkeypatch.setattr("api.limits.settings", few)
@@ -164,13 +164,11 @@ def test_a_request_is_one_round_trip_and_none_beyond_the_limit(
     before = calls()
     statuses(client, LIMIT - 1)
     within = calls()
-    client.get(URL)  # learns that the window is used up
     commands_before = commands()
     statuses(client, 20)
 
     assert within - before == LIMIT - 1
-    assert calls() - within == 1
-    assert commands() - commands_before <= 3  # this test's own
+    assert commands() - commands_before <= 2  # this test's own
 
 
 def test_without_limits_redis_is_not_asked_and_nothing_is_told(
@@ -192,21 +190,26 @@ def test_those_who_watch_the_server_are_not_limited(client: FlaskClient, path: s
     assert "RateLimit" not in answers[0].headers
 
 
+def asked_by_many(web: Web, times: int, headers: dict[str, str]) -> list[httpx.Response]:
+    """The answers to so many reads by eight clients, each time on a connection of its own."""
+    fresh = httpx.Limits(max_keepalive_connections=0)  # for a connection, any process may do
+
+    def ask(_: int) -> list[httpx.Response]:
+        # One for each thread: shared by several, httpx may read from what another has closed.
+        with httpx.Client(limits=fresh, headers=headers) as client:
+            return [client.get(f"{web.url}{URL}") for _ in range(times // 8)]
+
+    with ThreadPoolExecutor(8) as many:
+        return [answer for answers in many.map(ask, range(8)) for answer in answers]
+
+
 @pytest.mark.usefixtures("app", "store")
 def test_the_limit_is_exact_over_processes(tmp_path: Path) -> None:
     options = {"RATE_LIMIT": "60", "RATE_LIMIT_VISITORS": "40"}
 
-    def get(headers: dict[str, str]) -> httpx.Response:
-        return client.get(f"{web.url}{URL}", headers=headers)
-
-    fresh = httpx.Limits(max_keepalive_connections=0)  # for a connection, any process may do
-    with (
-        Web(tmp_path, WEB_CONCURRENCY="2", **options) as web,
-        httpx.Client(limits=fresh) as client,
-        ThreadPoolExecutor(8) as many,
-    ):
-        visits = list(many.map(get, [{}] * 80))
-        keyed = list(many.map(get, [ADMIN] * 80))
+    with Web(tmp_path, WEB_CONCURRENCY="2", **options) as web:
+        visits = asked_by_many(web, 80, {})
+        keyed = asked_by_many(web, 80, ADMIN)
         holding = [_connections(pid) for pid in web.pids()]
 
     for answers, limit in ((visits, 40), (keyed, 60)):
@@ -220,6 +223,24 @@ def test_the_limit_is_exact_over_processes(tmp_path: Path) -> None:
     assert master == 0
     assert len(workers) == 2
     assert all(1 <= held <= counters.CONNECTIONS for held in workers), "both have counted"
+
+
+@pytest.mark.usefixtures("app")
+def test_far_from_the_limit_a_process_takes_shares_and_no_more_pass(
+    tmp_path: Path, store: redis.Redis
+) -> None:
+    with Web(tmp_path, WEB_CONCURRENCY="2", RATE_LIMIT_VISITORS="1000") as web:
+        before = store.info("commandstats").get("cmdstat_eval", {"calls": 0})["calls"]
+        answers = asked_by_many(web, 1056, {})
+        calls = store.info("commandstats")["cmdstat_eval"]["calls"] - before
+
+    passed = [answer for answer in answers if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    # One in a hundred of what is left: what one process has taken, another may miss at the end.
+    assert 970 <= len(passed) <= 1000
+    assert calls < 600
+    left = [int(re.findall(r"r=(\d+)", answer.headers["RateLimit"])[0]) for answer in passed]
+    assert (max(left), min(left)) == (999, 0)
 
 
 def _connections(pid: int) -> int:
@@ -280,15 +301,14 @@ def test_a_good_key_is_let_in_from_an_address_that_is_used_up(
 # --- addresses --------------------------------------------------------------------------------
 
 
-def address(app: Flask, sender: str, *hops: str) -> str:
+def address(sender: str, *hops: str) -> str:
     """Whom a request is counted for."""
-    headers = {"X-Forwarded-For": ", ".join(hops)} if hops else {}
-    with app.test_request_context(headers=headers, environ_base={"REMOTE_ADDR": sender}):
-        return limits.client_address()
+    forwarded = {"HTTP_X_FORWARDED_FOR": ", ".join(hops)} if hops else {}
+    return limits.client_address({"REMOTE_ADDR": sender, **forwarded})
 
 
 def test_without_a_router_the_header_is_anyones_and_is_not_believed(app: Flask) -> None:
-    assert address(app, "192.0.2.1", "203.0.113.9") == "192.0.2.1"
+    assert address("192.0.2.1", "203.0.113.9") == "192.0.2.1"
 
 
 @pytest.mark.parametrize(
@@ -310,7 +330,7 @@ def test_behind_a_router_the_last_hop_is_the_client(
 ) -> None:
     monkeypatch.setattr("api.limits.settings", replace(settings, trust_forwarded_for=True))
 
-    assert address(app, "192.0.2.1", *hops) == counted_for
+    assert address("192.0.2.1", *hops) == counted_for
 
 
 @pytest.mark.usefixtures("limited")

@@ -74,7 +74,7 @@ def test_without_redis_requests_pass_about_as_fast_with_one_warning(
 def timed(shared: Counters) -> tuple[Any, float]:
     """What a counter says, and the seconds that this takes."""
     started = time.monotonic()
-    return shared.count("pushcart:limit:test:1", 60), time.monotonic() - started
+    return shared.count("pushcart:limit:test:1", 60, LIMIT), time.monotonic() - started
 
 
 @pytest.fixture
@@ -184,15 +184,26 @@ def test_an_error_of_redis_is_no_error_of_ours(
         other.set("pushcart:limit:test:1", "no number")
 
     assert timed(Counters(own_redis.url))[0] is None
-    assert "not an integer" in caplog.text
+    assert "Error running script" in caplog.text
 
 
 def test_a_count_that_lost_its_end_is_given_one(own_redis: Redis) -> None:
     with closing(redis.Redis(port=own_redis.port)) as other:
         other.set("pushcart:limit:test:1", 41)
 
-        assert timed(Counters(own_redis.url))[0] == (42, 60)
+        assert timed(Counters(own_redis.url))[0] == (42, 1, 60)
         assert 59_000 < other.pttl("pushcart:limit:test:1") <= 60_000
+
+
+def test_a_share_is_a_hundredth_of_what_is_left_and_at_least_one(own_redis: Redis) -> None:
+    shared = Counters(own_redis.url)
+
+    taken = [shared.count("pushcart:limit:test:1", 60, 400) for _ in range(220)]
+
+    assert [said and said.share for said in taken[:3]] == [4, 3, 3]
+    assert {said and said.share for said in taken[-20:]} == {1}
+    assert taken[-1] is not None
+    assert taken[-1].used == sum(said.share for said in taken if said)
 
 
 def test_a_child_process_makes_connections_of_its_own(own_redis: Redis) -> None:
@@ -200,16 +211,16 @@ def test_a_child_process_makes_connections_of_its_own(own_redis: Redis) -> None:
 import os
 from api import counters
 inherited = counters.shared
-assert inherited.count("pushcart:limit:fork", 60)[0] == 1
+assert inherited.count("pushcart:limit:fork", 60, 1)[0] == 1
 child = os.fork()
-mine = [counters.shared.count("pushcart:limit:fork", 60)[0] for _ in range(50)]
+mine = [counters.shared.count("pushcart:limit:fork", 60, 1)[0] for _ in range(50)]
 assert mine == sorted(mine) and len(set(mine)) == 50, mine
 if not child:
     assert counters.shared is not inherited
     os._exit(0)
 assert counters.shared is inherited
 assert os.waitpid(child, 0)[1] == 0
-assert counters.shared.count("pushcart:limit:fork", 60)[0] == 102
+assert counters.shared.count("pushcart:limit:fork", 60, 1)[0] == 102
 """
     done = subprocess.run(
         [sys.executable, "-c", program],

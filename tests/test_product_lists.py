@@ -80,7 +80,7 @@ def test_a_cursor_that_was_changed_is_refused(admin: FlaskClient) -> None:
     created(admin)
     cursor = cursor_of(admin.get(f"{URL}?limit=1"))
 
-    for forged in (cursor + "x", "A" + cursor, cursor.partition(".")[0], "é", ""):
+    for forged in (cursor + "x", "A" + cursor, cursor[:-1], cursor + "!", cursor + "=", "é", ""):
         response = admin.get(URL, query_string={"cursor": forged})
 
         assert response.status_code == 400

@@ -132,6 +132,7 @@ def _of(*tags: str) -> Callable[[Route], bool]:
 
 PROBLEMS = (
     Problem(400, "unknown_parameter", "The parameter page is not one of this address.", _every),
+    Problem(400, "invalid_host", "The header Host names no host.", _every),
     Problem(400, "repeated_parameter", "The parameter limit is given more than once.", _parameters),
     Problem(400, "invalid_cursor", "The cursor is not one of this list.", _paged),
     Problem(400, "invalid_json", "The body is not JSON: Expecting value.", _json),

@@ -1,6 +1,5 @@
 """`/api/v1/jobs`."""
 
-import json
 from typing import Any
 
 from flask import Blueprint, url_for
@@ -38,7 +37,7 @@ def list_job_errors(job_id: int, query: JSONObject) -> ResponseReturnValue:
     start = pages.position(kind, query["cursor"])
     found = queue.errors(job_id, query["limit"] + 1, start.key, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.line, row.id))
-    return pages.respond(kind, page, [json.dumps(JobErrorSchema().dump(row)) for row in page.rows])
+    return pages.respond(kind, page, pages.dumped(JobErrorSchema(), page))
 
 
 def public(job: Job | Row[Any]) -> JSONObject:

@@ -1,12 +1,10 @@
 """`/api/v1/keys`: the keys of this API, made, listed and revoked by those that may."""
 
-import json
-
-from flask import Blueprint, g, url_for
+from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
 from access import keys
-from api import pages
+from api import context, pages
 from api.inputs import CURSOR, LIMIT
 from api.operations import Answer, Body, operation
 from errors import Forbidden, NotFound
@@ -30,7 +28,7 @@ def create_key(sent: JSONObject) -> ResponseReturnValue:
     `key` in the answer is the key itself. It is stored nowhere: even a repeat of the request
     with the same Idempotency-Key shows null in its place.
     """
-    created, key = keys.create(db.session(), sent, g.key)
+    created, key = keys.create(db.session(), sent, context.current().key)
     shown = {**KeySchema().dump(created), "key": key}
     url = url_for(".get_key", key_id=created.id, _external=True)
     return shown, 201, {"Location": url, "Cache-Control": "no-store"}
@@ -48,7 +46,7 @@ def list_keys(query: JSONObject) -> ResponseReturnValue:
     (edge_id,) = start.key or (None,)
     found = keys.page(query["limit"] + 1, edge_id, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("keys", page, [json.dumps(KeySchema().dump(row)) for row in page.rows])
+    return pages.respond("keys", page, pages.dumped(KeySchema(), page))
 
 
 @blueprint.get("/<int:key_id>")

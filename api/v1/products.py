@@ -1,13 +1,16 @@
 """`/api/v1/products`."""
 
-from flask import Blueprint, Response, url_for
+from functools import partial
+
+from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
-from api import conditional, pages, patching, selection
+from api import conditional, context, pages, patching, selection
 from api.inputs import CURSOR, JSON, LIMIT
-from api.operations import Answer, Body, operation
+from api.operations import Answer, Body, Sent, operation
 from api.selection import FIELDS, INCLUDE, SELECTION
 from catalog import listing, products
+from catalog.products import Stored
 from catalog.revisions import Document
 from errors import Ambiguous, Conflict, NotFound, PreconditionFailed, PreconditionRequired
 from models import JSONObject, db
@@ -33,24 +36,32 @@ _PAGE["properties"] |= {"count": {"type": "integer"}, "count_exact": {"type": "b
         200: Answer("A page of products.", _PAGE, headers=("ETag", "Link")),
         304: Answer("The client has this page already.", headers=("ETag",)),
     },
+    express=True,
 )
-def list_products(query: JSONObject) -> ResponseReturnValue:
+def list_products(query: JSONObject) -> Sent:
     """List products, a page at a time."""
     chosen = selection.chosen(query)
     kind = f"products.{chosen.sort or (chosen.q and 'rank')}"
     start = pages.position(kind, query["cursor"])
-    found = listing.page(
+    read = partial(
+        listing.page,
         chosen,
         query["limit"] + 1,
         start.key,
         backwards=start.backwards,
         counted=query["include"] is not None,
     )
-    page = pages.cut(found, query["limit"], start, lambda row: row.key)
+    call = context.current()
+    address = f"{call.url}?{call.query_string} {chosen.statuses}"
+    if same := pages.kept(address, lambda: listing.states(read(documents=False))):
+        return same
+    found = read()
+    page = pages.cut(found, query["limit"], start, listing.key)
     count = selection.counted(chosen, found, start.key) if query["include"] else {}
-    shown = [selection.only(query["fields"], row.document) for row in page.rows]
-    versions = [(row.id, row.version, row.document_shape) for row in page.rows]
-    return pages.respond(kind, page, shown, versions, **count)
+    shown = selection.only(query["fields"], [row.document for row in page.rows])
+    versions = [n for row in page.rows for n in (row.id, row.version, row.document_shape)]
+    sent = pages.respond(kind, page, shown, versions, **count)
+    return pages.keep(address, listing.states(found), sent)
 
 
 @blueprint.get("/<ref>")
@@ -61,8 +72,9 @@ def list_products(query: JSONObject) -> ResponseReturnValue:
     headers=("If-None-Match",),
     answers={200: _PRODUCT, 304: Answer("The client has it already.", headers=("ETag",))},
     raises=(NotFound,),
+    express=True,
 )
-def get_product(ref: str, query: JSONObject) -> ResponseReturnValue:
+def get_product(ref: str, query: JSONObject) -> Sent:
     """Read one product by its id or handle."""
     found = products.document(ref, selection.visible())
     tag = conditional.tag(found.id, found.version, found.document_shape)
@@ -147,13 +159,15 @@ def restore_product(ref: str) -> ResponseReturnValue:
     return _respond(products.restore(db.session(), ref), 200)
 
 
-def _created(written: Document) -> Response:
-    response = _respond(written, 201)
-    response.headers["Location"] = url_for(".get_product", ref=written.id, _external=True)
-    return response
+def _created(written: Document) -> Sent:
+    created = _respond(written, 201)
+    created.headers.append(("Location", url_for(".get_product", ref=written.id, _external=True)))
+    return created
 
 
-def _respond(found: Document, status: int, fields: frozenset[str] | None = None) -> Response:
-    response = Response(selection.only(fields, found.document), status, content_type=JSON)
-    response.set_etag(conditional.tag(found.id, found.version, found.document_shape))
-    return response
+def _respond(found: Document | Stored, status: int, fields: frozenset[str] | None = None) -> Sent:
+    tag = conditional.tag(found.id, found.version, found.document_shape)
+    headers = [("Content-Type", JSON), conditional.etag(tag)]
+    document = found.document if isinstance(found.document, bytes) else found.document.encode()
+    (shown,) = selection.only(fields, [document])
+    return Sent(shown, status, headers)
