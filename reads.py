@@ -17,8 +17,9 @@ import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
-from sqlalchemy import Engine, Executable, Row
+from sqlalchemy import Engine, Executable, Row, Select, tuple_
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
 
 T = TypeVar("T")
@@ -53,6 +54,25 @@ def fetch(
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
     """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`."""
     return _tried_again(lambda: _read(statement, params))
+
+
+def read_page(
+    statement: Select[Any],
+    columns: Sequence[InstrumentedAttribute[Any]],
+    limit: int,
+    edge: Sequence[Any] | None,
+    *,
+    backwards: bool,
+) -> Sequence[Row[Any]]:
+    """Up to `limit` rows in the order of `columns`, after `edge`, a value of each.
+
+    `backwards`: before it, the nearest first.
+    """
+    if edge is not None:
+        key, edge = tuple_(*columns), tuple(edge)
+        statement = statement.where(key < edge if backwards else key > edge)
+    order = (column.desc() if backwards else column for column in columns)
+    return read(statement.order_by(*order).limit(limit))
 
 
 def _tried_again(rows: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from errors import FieldFault, Forbidden, NotFound
 from models import ApiKey, JSONObject
-from reads import read
+from reads import read, read_page
 from schemas import KeySchema
 from values import MAX_ID
 
@@ -68,12 +68,11 @@ def _check_handed_on(scopes: list[str], expires_at: datetime | None, creator: Ke
         raise Forbidden("A key cannot hand on more than it has.", faults, code=faults[0].code)
 
 
-def page(limit: int, edge_id: int | None = None, *, backwards: bool = False) -> Sequence[Row[Any]]:
-    """Up to `limit` keys in the order of their ids, after `edge_id`; `backwards`: before it."""
-    statement = select(*_PUBLIC).limit(limit)
-    if edge_id is not None:
-        statement = statement.where(ApiKey.id < edge_id if backwards else ApiKey.id > edge_id)
-    return read(statement.order_by(ApiKey.id.desc() if backwards else ApiKey.id))
+def page(
+    limit: int, after: Sequence[int] | None = None, *, backwards: bool = False
+) -> Sequence[Row[Any]]:
+    """Up to `limit` keys in the order of their ids, after (id,); `backwards`: before it."""
+    return read_page(select(*_PUBLIC), (ApiKey.id,), limit, after, backwards=backwards)
 
 
 def find(key_id: int) -> Row[Any]:

@@ -56,12 +56,12 @@ def create_key(name: str, scopes: tuple[str, ...], days: int | None) -> None:
 @keys.command("list")
 def list_keys() -> None:
     """Show all keys, without their secrets."""
-    edge_id = None
+    edge = None
     with _told_plainly():
-        while rows := access_keys.page(100, edge_id):
+        while rows := access_keys.page(100, edge):
             for row in rows:
                 click.echo(_line(KeySchema().dump(row)))
-            edge_id = rows[-1].id
+            edge = (rows[-1].id,)
 
 
 @keys.command("revoke")

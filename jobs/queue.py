@@ -10,14 +10,14 @@ from typing import Any
 
 from celery import Task, current_app
 from kombu.exceptions import OperationalError
-from sqlalchemy import Row, event, func, select, tuple_, update
+from sqlalchemy import Row, event, func, select, update
 from sqlalchemy.orm import Session
 
 from config import settings
 from errors import NotFound
 from jobs import caller
 from models import Job, JobError, JSONObject
-from reads import read
+from reads import read, read_page
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +112,5 @@ def errors(
 
     `backwards`: before it, the nearest first.
     """
-    key = tuple_(JobError.line, JobError.id)
-    statement = select(JobError.__table__).where(JobError.job_id == job_id).limit(limit)
-    if after is not None:
-        edge = tuple(after)
-        statement = statement.where(key < edge if backwards else key > edge)
-    columns = (JobError.line, JobError.id)
-    return read(statement.order_by(*(c.desc() if backwards else c for c in columns)))
+    statement = select(JobError.__table__).where(JobError.job_id == job_id)
+    return read_page(statement, (JobError.line, JobError.id), limit, after, backwards=backwards)

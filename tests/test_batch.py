@@ -275,6 +275,9 @@ def test_two_products_may_bring_the_same_sku(admin: FlaskClient) -> None:
         admin, {"handle": "a", "name": "A", "sku": "S"}, {"handle": "b", "name": "B", "sku": "S"}
     )
 
+    found = admin.get("/api/v1/products?sku=S").get_json()["data"]
+    assert [product["handle"] for product in found] == ["a", "b"]
+
 
 @pytest.mark.parametrize(
     ("items", "place"),

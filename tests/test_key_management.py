@@ -175,7 +175,7 @@ def test_a_key_made_on_the_command_line_opens_the_api(app: Flask, client: FlaskC
     shown = client.get(KEYS, headers=headers).get_json()["data"][0]
     listed = run(args=["keys", "list"])
 
-    assert (made.exit_code, posted.status_code) == (0, 201)
+    assert (made.exit_code, posted.status_code, listed.exit_code) == (0, 201, 0)
     assert (shown["name"], shown["created_by"]) == ("ERP", None)
     assert shown["scopes"] == ["products:write", "keys:write"]
     assert later(days=29) < shown["expires_at"] < later(days=31)

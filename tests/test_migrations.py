@@ -235,7 +235,7 @@ def test_a_constraint_refuses(tee: Session, constraint: str, statement: str) -> 
     ids=["product", "variant", "job", "key", "answer"],
 )
 def test_what_breaks_no_rule_is_taken(tee: Session, statement: str) -> None:
-    tee.execute(text(statement))
+    assert tee.execute(text(statement)).rowcount == 1  # type: ignore[attr-defined]
 
 
 def test_every_constraint_of_the_models_has_been_tried() -> None:
@@ -255,6 +255,9 @@ def test_a_deleted_product_does_not_count_for_a_handle(tee: Session) -> None:
 
     tee.execute(text(product(handle="'tee'")))
 
+    handles = "SELECT count(*), count(deleted_at) FROM products WHERE handle = 'tee'"
+    assert tuple(tee.execute(text(handles)).one()) == (2, 1)
+
 
 def test_a_variant_may_come_before_its_product_within_a_transaction(session: Session) -> None:
     session.execute(text(variant()))
@@ -262,3 +265,4 @@ def test_a_variant_may_come_before_its_product_within_a_transaction(session: Ses
     session.execute(text(product(id="1")))
 
     session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    assert session.scalar(text("SELECT product_id FROM variants")) == 1

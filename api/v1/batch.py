@@ -87,6 +87,6 @@ def _item(index: int, outcome: Outcome) -> str:
         "index": index,
         "status": 201 if outcome.is_new else 200,
         "location": url_for("products.get_product", ref=product.id, _external=True),
-        "etag": f'"{tag}"',
+        "etag": conditional.etag(tag)[1],
     }
     return f'{json.dumps(head)[:-1]},"product":{product.document}}}'
