@@ -19,9 +19,8 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class, whatever its name
 
 from catalog.documents import SHAPE, derived
-from catalog.formats.detection import reader_for
-from catalog.formats.rows import ProductRows, groups
-from catalog.formats.table import Table
+from catalog.formats.detection import open_catalogue
+from catalog.formats.rows import Options, ProductRows, groups
 from catalog.imports import CHUNK_ROWS
 from models import db
 
@@ -71,14 +70,12 @@ def parsed(file: Path) -> list[Chunk]:
 
 
 def _products(file: Path) -> Iterator[ProductRows]:
-    with file.open("rb", buffering=0) as stream:
-        table = Table(stream)
-        reader = reader_for(table.heading)
-        for group in groups(reader.keyed(table.rows()), {}):
-            product, refusals = reader.read(group)
-            if product is None or refusals:
-                raise ValueError(f"the bench's own file has wrong rows: {refusals}")
-            yield product
+    reader = open_catalogue(lambda: file.open("rb", buffering=0), Options())
+    for group in groups(reader.keyed(), {}):
+        product, refusals = reader.read(group)
+        if product is None or refusals:
+            raise ValueError(f"the bench's own file has wrong rows: {refusals}")
+        yield product
 
 
 def run(chunks: Sequence[Chunk]) -> float:

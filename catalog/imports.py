@@ -12,10 +12,8 @@ from itertools import islice
 from sqlalchemy.orm import Session
 
 from catalog import staging
-from catalog.formats.detection import reader_for
-from catalog.formats.flat import FlatReader
-from catalog.formats.rows import Group, ProductRows, Refusal, groups, survey
-from catalog.formats.table import Table
+from catalog.formats.detection import open_catalogue
+from catalog.formats.rows import Group, Options, ProductRows, Reader, Refusal, groups, survey
 from jobs.files import FileReader
 from jobs.running import RunningJob, Step
 from models import JSONObject
@@ -31,30 +29,24 @@ def run(job: RunningJob) -> JSONObject:
 
     Raises Unreadable for a file that cannot be read, LeaseLost and TurnOver as `job.step` does.
     """
-    table, reader = _open(job)
-    surveyed = survey(key for key, _ in reader.keyed(table.rows()))
-    result = {
-        "format": reader.format.name,
-        "delimiter": table.delimiter,
-        "ignored_columns": reader.ignored_columns,
-    }
+    reader = _opened(job)
+    surveyed = survey(key for key, _ in reader.keyed())
     progress = {**NO_PROGRESS, **job.progress, "total": surveyed.rows}
     done = job.checkpoint.get("groups", 0)
     job.step(lambda _: Step(progress), checkpoint={"groups": done})
 
-    table, reader = _open(job)
-    found = islice(groups(reader.keyed(table.rows()), surveyed.last_row), done, None)
+    found = islice(groups(reader.keyed(), surveyed.last_row), done, None)
     for chunk in _read_chunks(found, reader):
         done += chunk.groups
         _import_chunk(job, reader, chunk, done)
-    return result
+    return reader.about
 
 
-def _open(job: RunningJob) -> tuple[Table, FlatReader]:
-    if job.file_id is None:
+def _opened(job: RunningJob) -> Reader:
+    file_id = job.file_id
+    if file_id is None:
         raise ValueError(f"job {job.id} has no file to import")
-    table = Table(FileReader(job.file_id))
-    return table, reader_for(table.heading, job.params.get("format"))
+    return open_catalogue(lambda: FileReader(file_id), Options(format=job.params.get("format")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,7 @@ class Chunk:
     refusals: Sequence[Refusal]
 
 
-def _read_chunks(found: Iterable[Group], reader: FlatReader) -> Iterator[Chunk]:
+def _read_chunks(found: Iterable[Group], reader: Reader) -> Iterator[Chunk]:
     for chunk in _chunks(found):
         read = [reader.read(group) for group in chunk]
         yield Chunk(
@@ -94,7 +86,7 @@ def _chunks(found: Iterable[Group]) -> Iterator[list[Group]]:
         yield chunk
 
 
-def _import_chunk(job: RunningJob, reader: FlatReader, chunk: Chunk, done: int) -> None:
+def _import_chunk(job: RunningJob, reader: Reader, chunk: Chunk, done: int) -> None:
     before = job.progress
 
     def write(session: Session) -> Step:
@@ -114,7 +106,7 @@ def _import_chunk(job: RunningJob, reader: FlatReader, chunk: Chunk, done: int) 
 
 
 def _refused_on_writing(
-    products: Sequence[ProductRows], written: staging.Written, reader: FlatReader
+    products: Sequence[ProductRows], written: staging.Written, reader: Reader
 ) -> Iterator[Refusal]:
     """What only the database could tell."""
     for index in written.nameless:

@@ -95,7 +95,13 @@ class Process:
 class Worker(Process):
     """`celery -A tasks.celery worker`, as in the Procfile."""
 
-    command = ("celery", "-A", "tasks.celery", "worker", "--loglevel=INFO")
+    command: ClassVar[tuple[str, ...]] = (
+        "celery",
+        "-A",
+        "tasks.celery",
+        "worker",
+        "--loglevel=INFO",
+    )
 
     def is_ready(self) -> bool:
         """Whether it takes messages."""

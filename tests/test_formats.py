@@ -6,15 +6,25 @@ from collections.abc import Sequence
 import pytest
 
 from catalog.formats import rows as grouping
-from catalog.formats.detection import reader_for
-from catalog.formats.rows import Group, groups, survey
+from catalog.formats.detection import open_catalogue
+from catalog.formats.rows import Group, Open, Options, Reader, groups, survey
 from catalog.formats.table import Table
 from errors import Unreadable
 
 
-def table(content: str | bytes) -> Table:
+def file(content: str | bytes) -> Open:
+    """A file with this content."""
     data = content.encode() if isinstance(content, str) else content
-    return Table(io.BytesIO(data))  # type: ignore[arg-type]  # any raw stream of bytes
+    return lambda: io.BytesIO(data)  # type: ignore[return-value]  # any stream of bytes will do
+
+
+def table(content: str | bytes) -> Table:
+    return Table(file(content), Options())
+
+
+def reader(heading: Sequence[str], name: str | None = None) -> Reader:
+    """A reader of a file that has this heading alone."""
+    return open_catalogue(file(",".join(heading)), Options(format=name))
 
 
 def lines(content: str | bytes) -> list[tuple[int, list[str]]]:
@@ -111,7 +121,7 @@ def test_a_product_with_more_rows_than_it_can_hold_keeps_only_the_lines_of_the_r
     for line in range(2, 6):
         group.add((line, ["a"]))
 
-    product, refusals = reader_for(["handle"]).read(group)
+    product, refusals = reader(["handle"]).read(group)
 
     assert product is not None
     assert product.lines == [2, 3]
@@ -132,7 +142,7 @@ def test_a_product_with_more_rows_than_it_can_hold_keeps_only_the_lines_of_the_r
     ],
 )
 def test_a_heading_tells_the_format(heading: list[str], name: str) -> None:
-    assert reader_for(heading).format.name == name
+    assert reader(heading).about["format"] == name
 
 
 @pytest.mark.parametrize(
@@ -147,5 +157,5 @@ def test_a_heading_that_does_not_do_is_refused(
     heading: list[str], name: str | None, code: str
 ) -> None:
     with pytest.raises(Unreadable) as caught:
-        reader_for(heading, name)
+        reader(heading, name)
     assert caught.value.error_code == code

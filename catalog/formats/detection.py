@@ -1,26 +1,25 @@
 """Which format a file is in: told by its heading, or by whoever sent it."""
 
-from collections.abc import Sequence
-
 from catalog.formats import native, shopify
-from catalog.formats.flat import FlatReader
+from catalog.formats.rows import Format, Open, Options, Reader
+from catalog.formats.table import Table
 from errors import Unreadable
 
-_MODULES = {module.FORMAT.name: module for module in (native, shopify)}
+_MODULES: dict[str, Format] = {module.NAME: module for module in (native, shopify)}
 FORMATS = tuple(_MODULES)
 
 
-def reader_for(heading: Sequence[str], name: str | None = None) -> FlatReader:
-    """A reader for a file with this heading, in the named format or the one that fits.
+def open_catalogue(open_: Open, options: Options) -> Reader:
+    """A reader of this file, in the format that the sender names or else the one that fits.
 
-    Raises Unreadable for a heading of no known format, or without the columns that one needs.
+    Raises Unreadable for a file of no known format, or without the columns that one needs.
     """
-    if name is not None:
-        return FlatReader(_MODULES[name].FORMAT, heading)
-    columns = frozenset(column.lower() for column in heading)
+    if options.format is not None:
+        return _MODULES[options.format].read(open_, options)
+    columns = frozenset(column.lower() for column in Table(open_, options).heading)
     for module in _MODULES.values():
         if module.matches(columns):
-            return FlatReader(module.FORMAT, heading)
+            return module.read(open_, options)
     known = " or ".join(FORMATS)
     detail = f"The heading is not one of a {known} catalogue: it has no column handle."
     raise Unreadable(detail, code="unknown_format")

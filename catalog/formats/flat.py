@@ -16,8 +16,8 @@ from typing import Any
 
 import values
 from catalog.formats.cells import label
-from catalog.formats.rows import Group, ProductRows, Refusal, VariantRow
-from catalog.formats.table import Row
+from catalog.formats.rows import Group, Options, ProductRows, Refusal, Row, VariantRow
+from catalog.formats.table import Table
 from errors import Fault, Unreadable
 from models import JSONObject
 
@@ -61,10 +61,12 @@ class _RowRefused(Exception):
 class FlatReader:
     """Reads the rows of one file, whose heading it knows, into products."""
 
-    def __init__(self, format_: FlatFormat, heading: Sequence[str]) -> None:
+    def __init__(self, format_: FlatFormat, table: Table, options: Options) -> None:
         self.format = format_
-        self._heading = list(heading)
-        self._index = _positions(heading)
+        self._table = table
+        self._blank_clears = options.blank_clears
+        self._heading = table.heading
+        self._index = _positions(self._heading)
         self._columns = frozenset(self._index)
         self._handle = self._handle_column()
         self._product = self._bind(format_.product)
@@ -83,10 +85,19 @@ class FlatReader:
         """The file's own name for the column that feeds a product's field, if it has one."""
         return next((self._heading[i] for i, name, _ in self._product if name == field), None)
 
-    def keyed(self, rows: Iterator[Row]) -> Iterator[tuple[str, Row]]:
+    @property
+    def about(self) -> JSONObject:
+        """What the job's result tells of the file."""
+        return {
+            "format": self.format.name,
+            "delimiter": self._table.delimiter,
+            "ignored_columns": self.ignored_columns,
+        }
+
+    def keyed(self) -> Iterator[tuple[str, Row]]:
         """Each row with the handle it belongs to; empty where there is none."""
         width, handle = len(self._heading), self._handle
-        for row in rows:
+        for row in self._table.rows():
             key = row[1][handle].strip() if len(row[1]) == width else ""
             yield (key if key.isascii() else unicodedata.normalize("NFC", key)), row
 

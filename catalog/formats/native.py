@@ -2,7 +2,9 @@
 
 import values
 from catalog.formats import cells
-from catalog.formats.flat import FlatFormat
+from catalog.formats.flat import FlatFormat, FlatReader
+from catalog.formats.rows import Open, Options, Reader
+from catalog.formats.table import Table
 from errors import Fault
 from models import PRODUCT_STATUSES, JSONObject
 from schemas import MAX_OPTIONS
@@ -19,8 +21,9 @@ def _images(cell: str) -> list[JSONObject]:
     return [{"url": url, "alt": None} for url in dict.fromkeys(map(values.url, cell.split()))]
 
 
-FORMAT = FlatFormat(
-    name="native",
+NAME = "native"
+_FORMAT = FlatFormat(
+    name=NAME,
     handle_columns=("handle",),
     product=(
         ("name", "name", cells.name),
@@ -48,3 +51,8 @@ FORMAT = FlatFormat(
 def matches(columns: frozenset[str]) -> bool:
     """Whether a heading, in lower case, is ours."""
     return "handle" in columns and "title" not in columns
+
+
+def read(open_: Open, options: Options) -> Reader:
+    """A reader of this file. Raises Unreadable."""
+    return FlatReader(_FORMAT, Table(open_, options), options)

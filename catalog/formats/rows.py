@@ -1,10 +1,11 @@
 """What every catalogue format is read into, and the grouping of rows into products."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from catalog.formats.table import Row
 from models import JSONObject
 from schemas import MAX_IMAGES, MAX_VARIANTS
 
@@ -12,6 +13,21 @@ MAX_GROUP_ROWS = MAX_VARIANTS + MAX_IMAGES
 # Rows of products that come back later in the file wait in memory for the rest; beyond this many
 # the product that began first is let go in parts, which costs an exact count, and no data.
 MAX_HELD_ROWS = 20_000
+
+
+Row = tuple[int, Any]  # physical line of the record's beginning (heading = 1), and the record
+Open = Callable[[], io.RawIOBase]  # a file, from its beginning, each time
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the sender says of a file; None: find out."""
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    mapping: Mapping[str, str] | None = None  # our field → the file's column
+    blank_clears: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +48,16 @@ class VariantRow:
     line: int
     options: Mapping[str, str]
     fields: Mapping[str, Any]
+    cleared: AbstractSet[str] = frozenset()  # fields whose cells are blank, where that clears
 
 
 @dataclass(slots=True)
 class ProductRows:
-    """One product as a file gives it; an absent field keeps what is stored."""
+    """One product as a file gives it; an absent field keeps what is stored.
+
+    `found_by_sku`: the format knows no handles. The product is then the one living product that
+    has one of the variants' SKUs, and `handle`, which may be empty, is for a new one.
+    """
 
     handle: str
     lines: list[int]
@@ -44,6 +65,8 @@ class ProductRows:
     options: list[str] = field(default_factory=list)
     images: list[JSONObject] = field(default_factory=list)
     variants: list[VariantRow] = field(default_factory=list)
+    cleared: AbstractSet[str] = frozenset()
+    found_by_sku: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +86,63 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.excess)
+
+
+class Reader(Protocol):
+    """One catalogue file, opened and recognised."""
+
+    @property
+    def about(self) -> JSONObject:
+        """What the job's result tells of the file: `format`, its `encoding`, its `delimiter`."""
+
+    def keyed(self) -> Iterator[tuple[str, Row]]:
+        """Each row, from the file's beginning, with the key of its product; empty if it has none.
+
+        May be asked for again. Raises Unreadable.
+        """
+
+    def read(self, group: Group) -> tuple[ProductRows | None, Sequence[Refusal]]:
+        """The product of a group's rows, if any is left of it, and every refused row."""
+
+    def column_of(self, field: str) -> str | None:
+        """The file's own name for what feeds a product's field, if it has it."""
+
+
+class Format(Protocol):
+    """What each module of a format offers."""
+
+    NAME: str
+
+    def matches(self, columns: frozenset[str]) -> bool:
+        """Whether a heading, in lower case, is of this format."""
+
+    def read(self, open_: Open, options: Options) -> Reader:
+        """A reader of this file. Raises Unreadable."""
+
+
+class Writer(Protocol):
+    """A catalogue file being written: head, then any number of pieces, then tail, in UTF-8."""
+
+    media_type: str
+    extension: str
+
+    def head(self) -> bytes:
+        """What the file begins with."""
+
+    def rows(self, products: Sequence[JSONObject]) -> bytes:
+        """Some products, as their public documents, in the file's form."""
+
+    def tail(self) -> bytes:
+        """What the file ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a writer has to know of all products before it writes the first."""
+
+    metadata: Sequence[str] = ()  # keys of `metadata` that become columns, in order
+    options: int = 0  # the most options of one product
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ product; a row with an option value is a variant, one without adds an image.
 
 import values
 from catalog.formats import cells
-from catalog.formats.flat import FlatFormat
+from catalog.formats.flat import FlatFormat, FlatReader
+from catalog.formats.rows import Open, Options, Reader
+from catalog.formats.table import Table
 from errors import Fault
 from models import JSONObject
 
@@ -48,8 +50,9 @@ def _finish_options(options: dict[str, str]) -> dict[str, str]:
     return {} if list(options.values()) == ["Default Title"] else options
 
 
-FORMAT = FlatFormat(
-    name="shopify",
+NAME = "shopify"
+_FORMAT = FlatFormat(
+    name=NAME,
     handle_columns=("handle", "url handle"),
     product=(
         ("title", "name", cells.name),
@@ -100,3 +103,8 @@ FORMAT = FlatFormat(
 def matches(columns: frozenset[str]) -> bool:
     """Whether a heading, in lower case, is one of Shopify's."""
     return bool(columns & {"handle", "url handle"}) and "title" in columns
+
+
+def read(open_: Open, options: Options) -> Reader:
+    """A reader of this file. Raises Unreadable."""
+    return FlatReader(_FORMAT, Table(open_, options), options)

@@ -8,15 +8,14 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
+from catalog.formats.rows import Open, Options, Row
 from errors import Unreadable
 
 # The largest cell: a description of 512 Ki characters, and room for one that is refused by name.
 # A quote that is never closed ends here too, instead of taking the rest of the file.
 csv.field_size_limit(2 * 1024 * 1024)
-
-Row = tuple[int, list[str]]  # physical line of the record's beginning (heading = 1), its cells
 
 _DELIMITERS = ",;\t|"
 # Comes back as a row of its own, unless a quote is still open when the file ends.
@@ -24,31 +23,28 @@ _END = "\0end of file\0"
 
 
 class Table:
-    """A CSV file whose heading has been read; `rows` can be asked for once."""
+    """A CSV file, and its heading."""
 
-    def __init__(self, stream: io.RawIOBase) -> None:
-        lines = _decoded(stream)
-        first = self._first_line(lines)
-        self.delimiter = max(_DELIMITERS, key=first.count)
-        self._reader = csv.reader(chain([first], lines, [_END]), delimiter=self.delimiter)
-        with_heading = self._records()
-        self.heading = [name.strip() for name in next(with_heading, (0, [""]))[1]]
+    def __init__(self, open_: Open, options: Options) -> None:
+        self._open = open_
+        try:
+            first = next(self._lines(), "")
+        except UnicodeError as error:
+            raise _not_decodable(1, error) from None
+        self.delimiter = options.delimiter or max(_DELIMITERS, key=first.count)
+        self.heading = [name.strip() for name in next(self._records(), (0, [""]))[1]]
         if not any(self.heading):
             raise Unreadable("The file is empty: it has no heading.", code="empty_file")
-        self._rows = with_heading
 
     def rows(self) -> Iterator[Row]:
         """Every record below the heading, blank lines left out. Raises Unreadable."""
-        return self._rows
+        return islice(self._records(), 1, None)
 
-    def _first_line(self, lines: Iterator[str]) -> str:
-        try:
-            return next(lines, "")
-        except UnicodeError as error:
-            raise _not_decodable(1, error) from None
+    def _lines(self) -> Iterator[str]:
+        return _decoded(self._open())
 
     def _records(self) -> Iterator[Row]:
-        reader = self._reader
+        reader = csv.reader(chain(self._lines(), [_END]), delimiter=self.delimiter)
         line, cells = 1, [""]
         try:
             for cells in reader:
