@@ -11,10 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from psycopg2 import errorcodes
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -24,6 +36,9 @@ from jobs import files, queue, stopping
 from models import Job, JobError, JSONObject, db
 
 log = logging.getLogger(__name__)
+
+# The table: the ORM would look for what an update changes among the objects of the session.
+_jobs = cast(Table, Job.__table__)
 
 # A job that runs longer hands itself back to the queue between two steps: other jobs get their
 # turn, and no task comes near Celery's soft time limit of 300 s.
@@ -71,7 +86,7 @@ class ResultFile:
 class RunningJob:
     """A claimed job, in the hands of the one attempt that may write for it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Row[Any]) -> None:
         self.id = job.id
         self.attempt = job.attempt
         self.params: JSONObject = job.params
@@ -81,7 +96,7 @@ class RunningJob:
         # What the block sets, `end` writes: with a result file, the job has one, if an empty one.
         self.result: JSONObject | None = None
         self.result_file: ResultFile | None = None
-        self._result_file_id = job.result_file_id
+        self._result_file_id: int | None = job.result_file_id
         self._retried_errors = job.retried_errors
         self._wakeup = (job.id, job.task, job.caller)
         self._has_pace = False
@@ -202,13 +217,13 @@ class RunningJob:
     def _hold(self, **changes: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
         mine = and_(
-            Job.id == self.id,
-            Job.attempt == self.attempt,
-            Job.status == "running",
+            _jobs.c.id == self.id,
+            _jobs.c.attempt == self.attempt,
+            _jobs.c.status == "running",
             # A commit whose answer was lost has moved the checkpoint: it is not done twice.
-            Job.checkpoint == self.checkpoint,
+            _jobs.c.checkpoint == self.checkpoint,
         )
-        held = db.session.execute(update(Job).where(mine).values(**changes).returning(Job.id))
+        held = db.session.execute(update(_jobs).where(mine).values(**changes).returning(_jobs.c.id))
         if held.first() is None:
             db.session.rollback()
             raise LeaseLost
@@ -266,26 +281,33 @@ def _fail(job: RunningJob, error: JSONObject) -> None:
         log.info("job %s: attempt %s had already lost its lease", job.id, job.attempt)
 
 
-def claim(session: Session, job_id: int) -> Job | None:
+def claim(session: Session, job_id: int) -> Row[Any] | None:
     """Take a job that waits, or whose lease has run out; None if there is nothing to take."""
-    waiting = and_(Job.status == "queued", Job.run_at <= func.now())
-    abandoned = and_(Job.status == "running", Job.lease_until < func.now())
-    statement = (
-        update(Job)
-        .where(Job.id == job_id, or_(waiting, abandoned))
-        .values(
-            status="running",
-            attempt=Job.attempt + 1,
-            stalls=Job.stalls + 1,
-            started_at=func.coalesce(Job.started_at, func.now()),
-            pace_since=None,
-            pace_from=None,
-            **_lease(),
-        )
-        .returning(Job)
-    )
-    return session.scalars(statement).one_or_none()
+    return session.execute(_CLAIM, {"job_id": job_id}).one_or_none()
 
 
 def _lease() -> dict[str, Any]:
     return {"lease_until": func.now() + timedelta(seconds=settings.lease_seconds)}
+
+
+# Made once: SQLAlchemy takes longer to make it than PostgreSQL to do it.
+_CLAIM = (
+    update(_jobs)
+    .where(
+        _jobs.c.id == bindparam("job_id"),
+        or_(
+            and_(_jobs.c.status == "queued", _jobs.c.run_at <= func.now()),
+            and_(_jobs.c.status == "running", _jobs.c.lease_until < func.now()),
+        ),
+    )
+    .values(
+        status="running",
+        attempt=_jobs.c.attempt + 1,
+        stalls=_jobs.c.stalls + 1,
+        started_at=func.coalesce(_jobs.c.started_at, func.now()),
+        pace_since=None,
+        pace_from=None,
+        **_lease(),
+    )
+    .returning(_jobs)
+)
