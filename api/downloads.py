@@ -17,7 +17,7 @@ REQUEST_HEADERS = ("If-None-Match", "Range", "If-Range")
 ANSWER_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 _PIECE_BYTES = 64 * 1024
 # A server may ignore what it does not serve: other units, and several ranges at once (§14.2).
-_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,18}-([0-9]{1,18})?|-[0-9]{1,18})\s*")
+_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:[0-9]{1,18}-(?:[0-9]{1,18})?|-([0-9]{1,18}))\s*")
 
 
 def send(file: Row[Any]) -> ResponseReturnValue:
@@ -36,18 +36,22 @@ def send(file: Row[Any]) -> ResponseReturnValue:
     response.headers.set("Content-Disposition", "attachment", filename=file.filename)
     response.content_length = file.size_bytes
     try:
-        return response.make_conditional(_range(), True, file.size_bytes)
+        return response.make_conditional(_range(file.size_bytes), True, file.size_bytes)
     except RequestedRangeNotSatisfiable:
         size_bytes: int = file.size_bytes
     after_this_request(lambda answer: _tell_size(answer, size_bytes))
     raise RangeNotSatisfiable(f"The file has {size_bytes} bytes.")
 
 
-def _range() -> dict[str, str]:
-    """What of the request is about ranges; they mean something to GET alone."""
+def _range(size_bytes: int) -> dict[str, str]:
+    """What of the request is about ranges; they mean something to GET alone.
+
+    Of a file that is shorter than the end that was asked for, all of it is that end.
+    """
     sent = request.environ
     environ = {"REQUEST_METHOD": "GET"}
-    if request.method == "GET" and _ONE_RANGE.fullmatch(sent.get("HTTP_RANGE", "")):
+    found = _ONE_RANGE.fullmatch(sent.get("HTTP_RANGE", "")) if request.method == "GET" else None
+    if found and int(found[1] or 0) < size_bytes:
         environ |= {name: sent[name] for name in ("HTTP_RANGE", "HTTP_IF_RANGE") if name in sent}
     return environ
 
