@@ -67,8 +67,7 @@ ENGINE_OPTIONS = {
         # A runaway statement, a lock that never comes and a forgotten transaction all end.
         "options": "-c statement_timeout=10s -c lock_timeout=3s"
         " -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
-        # An index is worth its while on SSDs and in memory; and how alike two words must be for
-        # search to forgive the difference (0.6 does not forgive `kettel`).
-        " -c random_page_cost=1.1 -c pg_trgm.word_similarity_threshold=0.45",
+        # An index is worth its while on SSDs and in memory.
+        " -c random_page_cost=1.1",
     },
 }

@@ -37,8 +37,8 @@ class Express:
         self._named: dict[str, tuple[str, Operation, str]] = {}  # by the path up to the last part
         for rule, operation in _express(app):
             path, _, name = rule.rule.partition("<")
-            if name:
-                self._named[path] = rule.rule, operation, name.removesuffix(">")
+            if name:  # with its converter: of `<path:sku>`, those without a slash come here
+                self._named[path] = rule.rule, operation, name.removesuffix(">").split(":")[-1]
             else:
                 self._plain[path] = rule.rule, operation
 
@@ -89,7 +89,7 @@ def _answer(call: context.Call, operation: Operation, given: dict[str, Any]) -> 
     if not limits.count_at_once(call.key):
         return None
     try:
-        sent: Sent = operation.view(**given, query=operation.asked(call.query_string))
+        sent: Sent = operation.view(**operation.arguments(given, call.query_string))
     except Exception as error:  # not swallowed: Flask raises it again
         call.error = error
         return None

@@ -55,12 +55,15 @@ class _Window:
         return self._others + self._mine
 
     def add(self, limit: int, counted: counters.Counted) -> int:
-        """Add a share, of which one is for the request that has asked; returns what is left."""
+        """Add a share, of which one is for the request that has asked; returns what is left.
+
+        As Redis said to that request: answers may overtake each other on their way here.
+        """
         self.ends = time.monotonic() + counted.seconds
         rest = max(limit - counted.used, 0)
         self._others = min(self._others, rest)
         self._mine += counted.share - 1
-        return rest + self._mine
+        return rest + counted.share - 1
 
     def take(self) -> int | None:
         """Let one more pass; returns what is left, or None if Redis has to be asked."""

@@ -97,6 +97,11 @@ class Operation:
         """Whether it changes anything, and is committed."""
         return self.scope is not None and self.scope.endswith(":write")
 
+    def arguments(self, given: JSONObject, query_string: str) -> JSONObject:
+        """What the view takes: the address's variables and the query. Raises BadRequest."""
+        query = self.asked(query_string)
+        return {**given, "query": query} if self.query else given
+
     def __call__(self, **given: Any) -> Response:
         """Admit, parse, call the view, commit. Raises what the view does, and PushcartError."""
         call = context.current()
@@ -105,9 +110,7 @@ class Operation:
         if self.scope is not None:
             auth.admit(self.scope, visitors=self.visitors)
         key = idempotency.sent_key() if idempotency.HEADER in self.headers else None
-        query = self.asked(call.query_string)
-        if self.query:
-            given["query"] = query
+        given = self.arguments(given, call.query_string)
         if self.body is None:
             return self._run(given, key)
         if self.body.reader is None:
@@ -149,7 +152,7 @@ def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
     The view is called with the address's variables, with `query` (every declared parameter by
     its name, None where it is absent and has no default) and with `sent`, each if declared.
     `shown_once` names a field of the answer that repeats with an Idempotency-Key do not show.
-    `express` is for a GET with `query`, whose view does without `flask.request` and gives `Sent`:
+    `express` is for a GET whose view does without `flask.request` and gives `Sent`:
     it is served by `api/express.py` where that can.
     """
 

@@ -72,7 +72,7 @@ def grow_to(products: int) -> None:
                 connection.commit()
                 print(f"  {last:,} products", flush=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE products, variants"))
+        connection.execute(text("VACUUM ANALYZE products, variants, vocabulary"))
         connection.execute(text("CHECKPOINT"))
     engine.dispose()
 

@@ -85,6 +85,39 @@ def test_either_way_the_answer_is_the_same(
         assert fast.status == slow.status
 
 
+@pytest.mark.parametrize("headers", [{}, ADMIN], ids=["visitor", "key"])
+@pytest.mark.parametrize("sku", ["A", "A%20B", "Ä", "A/B", "none", "TWICE", "A?x=1", "/A", "A/"])
+def test_either_way_a_variant_is_the_same(
+    admin: FlaskClient,
+    client: FlaskClient,
+    through_flask: Client,
+    headers: dict[str, str],
+    sku: str,
+) -> None:
+    for each in ("A", "A B", "Ä", "A/B", "TWICE", "TWICE"):
+        created(admin, sku=each)
+    for sent in ({}, {"If-None-Match": '"other"'}, {"If-None-Match": "*"}):
+        fast, slow = (
+            way.get(f"/api/v1/variants/{sku}", headers={**headers, **sent})
+            for way in (client, through_flask)
+        )
+
+        assert told(fast) == told(slow)
+
+
+def test_a_variant_by_a_sku_without_slashes_does_without_flask(
+    admin: FlaskClient, flasks_share: list[str]
+) -> None:
+    for sku in ("A B", "A/B"):
+        created(admin, sku=sku)
+    flasks_share.clear()
+
+    answers = [admin.get(f"/api/v1/variants/{sku}") for sku in ("A%20B", "A%2FB")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert flasks_share == ["/api/v1/variants/A/B"]
+
+
 @pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("asked", PLAIN)
 @pytest.mark.parametrize("sent", ["{}", "W/{}", '"other", {}', "*", '"other"', "nonsense"])

@@ -28,6 +28,7 @@ from tests.statements import statements
 
 URL = "/api/v1/products"
 LIMIT = 5
+PATIENT = ("--config", str(Path(__file__).with_name("patient_gunicorn.py")))
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def asked_by_many(web: Web, times: int, headers: dict[str, str]) -> list[httpx.R
 def test_the_limit_is_exact_over_processes(tmp_path: Path) -> None:
     options = {"RATE_LIMIT": "60", "RATE_LIMIT_VISITORS": "40"}
 
-    with Web(tmp_path, WEB_CONCURRENCY="2", **options) as web:
+    with Web(tmp_path, *PATIENT, WEB_CONCURRENCY="2", **options) as web:
         visits = asked_by_many(web, 80, {})
         keyed = asked_by_many(web, 80, ADMIN)
         holding = [_connections(pid) for pid in web.pids()]
@@ -229,7 +230,7 @@ def test_the_limit_is_exact_over_processes(tmp_path: Path) -> None:
 def test_far_from_the_limit_a_process_takes_shares_and_no_more_pass(
     tmp_path: Path, store: redis.Redis
 ) -> None:
-    with Web(tmp_path, WEB_CONCURRENCY="2", RATE_LIMIT_VISITORS="1000") as web:
+    with Web(tmp_path, *PATIENT, WEB_CONCURRENCY="2", RATE_LIMIT_VISITORS="1000") as web:
         before = store.info("commandstats").get("cmdstat_eval", {"calls": 0})["calls"]
         answers = asked_by_many(web, 1056, {})
         calls = store.info("commandstats")["cmdstat_eval"]["calls"] - before
@@ -241,6 +242,16 @@ def test_far_from_the_limit_a_process_takes_shares_and_no_more_pass(
     assert calls < 600
     left = [int(re.findall(r"r=(\d+)", answer.headers["RateLimit"])[0]) for answer in passed]
     assert (max(left), min(left)) == (999, 0)
+
+
+def test_answers_that_overtake_each_other_tell_no_more_than_is_left() -> None:
+    first, second = counters.Counted(10, 10, 60.0), counters.Counted(19, 9, 60.0)
+    window = limits._Window(1000)
+
+    told = [window.add(1000, counted) for counted in (second, first)]
+
+    assert told == [989, 999]
+    assert window.left == 998  # two requests have passed
 
 
 def _connections(pid: int) -> int:

@@ -43,17 +43,22 @@ WITH words AS (
 ), made AS (
     INSERT INTO products (
         handle, name, vendor, category, tags, status, created_at, updated_at, lowest_price,
-        search_title, search_words, search_text, document
+        search_title, search_words, document
     )
     SELECT 'p-' || n, name, vendor, category, tags, status,
         timestamptz '2026-01-01Z' + n * interval '1 minute',
-        timestamptz '2026-06-01Z' - n * interval '1 minute', n % 5000, title, title, name, '{{}}'
+        timestamptz '2026-06-01Z' - n * interval '1 minute', n % 5000,
+        title, setweight(title, 'A'), '{{}}'
     FROM generate_series(1, {PRODUCTS}) n JOIN kinds ON kind = 1 + n % 1000
     RETURNING id, lowest_price
 )
 INSERT INTO variants (product_id, sku, price, stock)
 SELECT id, 'SKU-' || id, lowest_price, id % 500 - 5 FROM made
 """  # noqa: S608  # of our own words
+WORDS = """
+INSERT INTO vocabulary SELECT word FROM ts_stat('SELECT search_words FROM products')
+WHERE word !~ '[0-9]'
+"""
 EXTRA_INDEXES = """
 SELECT relname, pg_get_indexdef(indexrelid) AS definition FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid
@@ -75,7 +80,8 @@ def shop(migrated: Flask) -> Iterator[None]:
         db.session.execute(text(FILL))
         for index in indexes:
             db.session.execute(text(index.definition))
-        db.session.execute(text("ANALYZE products, variants"))
+        db.session.execute(text(WORDS))
+        db.session.execute(text("ANALYZE products, variants, vocabulary"))
         db.session.commit()
         yield
         db.session.execute(empty)

@@ -95,6 +95,31 @@ def test_every_migration_can_be_taken_back_and_applied_again() -> None:
     assert catalogue(CONSTRAINTS) | catalogue(INDEXES) | catalogue(COLUMNS) == first
 
 
+@pytest.mark.usefixtures("empty")
+def test_the_vocabulary_has_the_words_of_old_products_and_of_new_ones() -> None:
+    said = """setweight(to_tsvector('simple', '{} r2d2'), 'A') || to_tsvector('simple', 'told')"""
+    with_words = "UPDATE products SET search_words = "
+    upgrade(revision="0006")
+    with db.engine.begin() as connection:
+        connection.execute(text(product(search_words=said.format("old twice"))))
+        connection.execute(text(product(id="10", handle="'cup'", search_words="'twice:1A'")))
+
+    upgrade()
+    upgraded = vocabulary()
+    with db.engine.begin() as connection:
+        connection.execute(text(product(id="11", handle="'pot'", search_words=said.format("new"))))
+        connection.execute(text(with_words + said.format("newest twice")))
+
+    assert upgraded == ["old", "twice"]
+    assert vocabulary() == ["new", "newest", "old", "twice"]
+
+
+def vocabulary() -> list[str]:
+    """All words, as often as they stand there."""
+    with db.engine.connect() as connection:
+        return sorted(connection.execute(text("SELECT word FROM vocabulary")).scalars())
+
+
 def test_migrations_are_numbered_and_follow_one_another() -> None:
     files = sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py"))
 

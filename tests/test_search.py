@@ -1,13 +1,18 @@
 """`GET /api/v1/products?q=`: what a search finds, in which order, and what it forgives."""
 
+import json
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from catalog import listing, products
 from catalog.listing import SORTS
 from catalog.tasks import import_catalogue
+from models import db
 from tests.paging import URL, names, walked
 from tests.stage import created
 
@@ -15,6 +20,16 @@ from tests.stage import created
 def found(client: FlaskClient, q: str, **others: Any) -> list[str]:
     """The names of the products that a search finds, in its order."""
     return names(client.get(URL, query_string={"q": q, **others}))
+
+
+# A thousand products have a word that is somewhat like another one, which the last alone has.
+SIMILAR = """
+INSERT INTO products (handle, name, search_words, document)
+SELECT 'p-' || n, word, setweight(to_tsvector('simple', word), 'A'), to_json(word)::text
+FROM generate_series(1, 1001) n, LATERAL (
+    SELECT CASE WHEN n > 1000 THEN 'cappuccino' ELSE 'capuchin' END AS word
+) named
+"""
 
 
 def fill(admin: FlaskClient, *names: str, **fields: Any) -> None:
@@ -232,6 +247,66 @@ def test_small_errors_of_typing_are_forgiven(admin: FlaskClient, q: str, name: s
     assert found(admin, q) == found(admin, q, sort="-id") == [name]
 
 
+@pytest.mark.parametrize(
+    "q",
+    ["smegg", "SMÉGG", "kitchin", "espreso smegg", "kitchin mashine", "inox",
+     "mashine kitchin espreso smegg", "expresso-mashine"],
+)  # fmt: skip
+def test_errors_are_forgiven_in_all_but_descriptions(admin: FlaskClient, q: str) -> None:
+    fill(
+        admin, "Espresso Machine", handle="one", vendor="SMEGA", category="Home > Kitchen",
+        tags=["Inoxx"],
+    )  # fmt: skip
+    fill(admin, "Apron", vendor="Thread", category="Textiles", description="Espresso Kitchen Smega")
+
+    assert found(admin, q) == found(admin, q, sort="-id") == ["Espresso Machine"]
+
+
+def test_every_word_is_wanted_in_what_is_forgiven_too(admin: FlaskClient) -> None:
+    fill(admin, "Steel Kettle", "Steel Pan", "Copper Kettle")
+
+    assert found(admin, "stel ketle") == found(admin, "stel ketle", sort="id") == ["Steel Kettle"]
+    assert found(admin, "stel bicycle") == []
+
+
+def test_a_code_is_found_as_it_is_or_not_at_all(admin: FlaskClient) -> None:
+    fill(admin, "Galaxy S21", "Galaxy S22", "Galaxy 2021")
+
+    assert found(admin, "galaxi s21") == found(admin, "galaxi s21", sort="id") == ["Galaxy S21"]
+    assert found(admin, "galaxi 2021") == ["Galaxy 2021"]
+    assert found(admin, "galaxi s23") == found(admin, "s23") == []
+
+
+def test_a_word_that_no_product_has_any_more_is_no_dead_end(admin: FlaskClient) -> None:
+    for number, name in enumerate(("Kettel", "Ketel", "Kettell")):
+        created(admin, name=name, handle=f"p-{number}")
+    for number in (0, 1):
+        admin.patch(f"{URL}/p-{number}", json={"name": "Kettle"})
+    admin.delete(f"{URL}/p-2")
+
+    for q in ("kettel", "ketle"):
+        assert found(admin, q) == found(admin, q, sort="id") == ["Kettle", "Kettle"]
+
+
+def test_a_rare_word_that_is_meant_is_not_lost_among_others_like_it(session: Session) -> None:
+    session.execute(text(SIMILAR))
+    session.commit()
+
+    hits = listing.page(listing.Selection(("active",), q="capuccino"), 3)
+
+    assert len(hits) == 3
+    assert json.loads(hits[0].document) == "cappuccino"
+
+
+def test_several_nearest_words_may_meet_in_any_way(admin: FlaskClient) -> None:
+    fill(admin, "Still Kettles", "Still Kettle", "Steel Kettles", "Steel Kettle", "Steel Pan")
+
+    every = found(admin, "stell ketle")
+
+    assert every[0] == "Steel Kettle"
+    assert sorted(every[1:]) == ["Steel Kettles", "Still Kettle", "Still Kettles"]
+
+
 def test_what_is_most_alike_comes_first(admin: FlaskClient) -> None:
     fill(admin, "Capuchin", "Cappuccino")
 
@@ -355,6 +430,20 @@ def test_a_deleted_product_is_not_found_until_it_is_restored(admin: FlaskClient)
         assert found(admin, q) == found(admin, q, sort="name") == ["Kettle"]
 
 
+def test_writers_of_the_same_new_word_do_not_wait_for_each_other(
+    app: Flask, admin: FlaskClient
+) -> None:
+    with app.app_context(), db.engine.begin() as first, db.engine.begin() as second:
+        second.execute(text("SET LOCAL statement_timeout = '2s'"))
+        for number, writer in enumerate((first, second, first, second)):
+            with Session(writer) as session:
+                products.create(session, {"name": "Zylinder", "handle": f"hat-{number}"})
+                session.flush()
+
+    assert found(admin, "zilinder", sort="id") == ["Zylinder"] * 4
+    assert found(admin, "zilinder") == ["Zylinder"] * 4
+
+
 def test_what_a_file_brings_is_found(app: Flask, admin: FlaskClient) -> None:
     created(admin, name="Kettle", handle="one", price="9.00")
     created(admin, name="Lamp", handle="two", price="5.00")
@@ -366,5 +455,6 @@ def test_what_a_file_brings_is_found(app: Flask, admin: FlaskClient) -> None:
 
     assert found(admin, "kettle") == []
     assert found(admin, "acme pot") == found(admin, "pot-1") == found(admin, "pott") == ["Pot"]
+    assert found(admin, "acmme pot") == ["Pot"]
     assert found(admin, "cup") == ["Cup"]
     assert names(admin.get(f"{URL}?sort=price")) == ["Pot", "Lamp", "Cup"]
