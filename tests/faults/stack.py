@@ -24,6 +24,14 @@ KEY = "a-key-for-the-fault-tests-alone"
 ADMIN = {"Authorization": f"Bearer {KEY}"}
 
 
+class LookingWorker(Worker):
+    """A worker that finds no broker at its start."""
+
+    def is_ready(self) -> bool:
+        """Whether it has found out."""
+        return "Cannot connect to redis" in self.output()
+
+
 class Stack:
     """Servers of the fault tests' own: those of the other tests are never stopped or filled."""
 
@@ -59,6 +67,10 @@ class Stack:
     def worker(self, *options: str, **environment: str) -> Worker:
         """A Celery worker on these servers, not yet started."""
         return Worker(self._new_folder("worker"), *options, **{**self.environment, **environment})
+
+    def worker_without_redis(self) -> Worker:
+        """A worker that counts as started while it still looks for its broker."""
+        return LookingWorker(self._new_folder("worker"), **self.environment)
 
     def web(self, **environment: str) -> Web:
         """A gunicorn on these servers, not yet started."""
