@@ -94,8 +94,7 @@ class Import:
         )[0]
         assert (products.count, products.version) == (self.products, 1)
         variants = stack.rows(
-            "SELECT count(*) FROM variants JOIN products ON products.id = product_id"
-            f" WHERE {mine}",
+            f"SELECT count(*) FROM variants JOIN products ON products.id = product_id WHERE {mine}",
             f"{self.prefix}%",
         )[0]
         assert variants.count == rows - self.refused

@@ -88,7 +88,9 @@ class Stack:
         with self.asking_redis() as client:
             client.config_set("maxmemory", 0)
             client.flushall()
-        self.rows("TRUNCATE products, variants, jobs, job_errors, files, idempotent_answers CASCADE")
+        self.rows(
+            "TRUNCATE products, variants, jobs, job_errors, files, idempotent_answers CASCADE"
+        )
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """The rows of a statement, which is committed; each on a connection of its own."""
