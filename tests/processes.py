@@ -35,6 +35,7 @@ class Process:
     """A command of the virtual environment, with its output in a file."""
 
     command: ClassVar[tuple[str, ...]]
+    ready_seconds: ClassVar[float] = 30
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.log = folder / "log"
@@ -44,7 +45,7 @@ class Process:
         self.process: psutil.Popen | None = None
 
     def start(self) -> None:
-        """Start, and return once it is ready."""
+        """Start, and return once it is ready; one that does not become so is stopped again."""
         self._started_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = psutil.Popen(
@@ -55,7 +56,7 @@ class Process:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_for(f"{self.command[0]} is ready", self._ended_or_ready)
+            wait_for(f"{self.command[0]} is ready", self._ended_or_ready, self.ready_seconds)
             assert self.process.poll() is None, f"{self.command[0]} has ended"
         except BaseException as error:
             error.add_note(self.output()[self._started_at :])

@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _versions(subject: Subject, acknowledged: Sequence[Record], product: Record)
     if {each["id"] for each in acknowledged} - {product["id"]}:
         yield "was acknowledged with another id"
     told = [each["version"] for each in acknowledged]
-    if any(later <= earlier for earlier, later in zip(told, told[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(told)):
         yield f"two changes were acknowledged with one version: {told}"
     if told and version == told[-1] and product["effect"] != acknowledged[-1]["effect"]:
         yield f"the last change acknowledged is lost: {acknowledged[-1]['effect']}"

@@ -91,7 +91,7 @@ def creating(web: Web, prefix: str = "soap", clients: int = 2) -> Iterator[list[
     def run(number: int) -> None:
         try:
             Creator(web, f"{prefix}{number}-", told[number]).run(stop.is_set)
-        except BaseException as error:  # noqa: BLE001  # raised again below, in the test's thread
+        except BaseException as error:  # raised again below, in the test's thread
             faults.append(error)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]

@@ -15,8 +15,10 @@ REFUSED_EACH = 1000  # of so many products, one has a second row that is wrong
 def catalogue(prefix: str, products: int) -> str:
     """A CSV of two rows for each product."""
     refused = range(100, products, REFUSED_EACH)
-    return "handle,name,option1_name,option1_value,price\n" + "".join(
-        f"{prefix}{n},Product {n},Size,S,1.50\n{prefix}{n},,,L,{'free' if n in refused else '2.50'}\n"
+    heading = "handle,name,option1_name,option1_value,price\n"
+    return heading + "".join(
+        f"{prefix}{n},Product {n},Size,S,1.50\n"
+        f"{prefix}{n},,,L,{'free' if n in refused else '2.50'}\n"
         for n in range(products)
     )
 
@@ -87,19 +89,15 @@ class Import:
         rows = 2 * self.products
         expected = {"total": rows, "processed": rows, "created": self.products}
         assert counts == {**EXPECTED, **expected, "failed": self.refused}
-        mine = "handle LIKE %s"
-        products = stack.rows(
-            f"SELECT count(*), max(version) AS version FROM products WHERE {mine}",
-            f"{self.prefix}%",
-        )[0]
-        assert (products.count, products.version) == (self.products, 1)
-        variants = stack.rows(
-            f"SELECT count(*) FROM variants JOIN products ON products.id = product_id WHERE {mine}",
-            f"{self.prefix}%",
-        )[0]
-        assert variants.count == rows - self.refused
+        there = stack.rows(FOUND, f"{self.prefix}%")[0]
+        assert (there.products, there.version) == (self.products, 1)
+        assert there.variants == rows - self.refused
         errors = stack.rows("SELECT count(*) FROM job_errors WHERE job_id = %s", self.id)[0]
         assert errors.count == self.refused
 
 
+FOUND = """
+SELECT count(DISTINCT products.id) AS products, max(version) AS version, count(*) AS variants
+FROM products JOIN variants ON product_id = products.id WHERE handle LIKE %s
+"""
 EXPECTED = dict.fromkeys(("total", "processed", "created", "updated", "unchanged", "failed"), 0)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.processes import Process, Web, Worker, wait_for
 
 WRITERS = 3
 IMPORTERS = 2
-IMPORTED_PRODUCTS = 1500
+IMPORTED_PRODUCTS = 2500
 CALM_SECONDS = 120.0  # after the last fault, until every request is answered and every job ended
 WORKERS = 2
 
@@ -65,7 +66,7 @@ class Client:
             for change in range(1, 4):
                 if self._stopped.is_set():
                     return
-                self._ask("read", name, None, lambda at=product: self.http.get(at))
+                self._ask("read", name, None, partial(self.http.get, product))
                 self._change(name, product, change)
 
     def _product(self, name: str, method: str, change: int) -> str:
@@ -102,11 +103,13 @@ class Client:
                 "import",
                 name,
                 name,
-                lambda body=body, sent=sent: self.http.post(imports, content=body, headers=sent),
+                partial(self.http.post, imports, content=body, headers=sent),
             )
             while not self._is_done(job["id"]):
                 if self._stopped.wait(0.2):
                     return
+            if self._stopped.wait(1):
+                return
 
     def _is_done(self, job_id: int) -> bool:
         with suppress(httpx.TransportError):
@@ -323,7 +326,7 @@ class _clients:  # noqa: N801  # used as a function
         try:
             with client.http:
                 work()
-        except BaseException as error:  # noqa: BLE001  # raised again at the end of the block
+        except BaseException as error:  # raised again at the end of the block
             self._errors.append(error)
 
     def __enter__(self) -> None:
@@ -342,29 +345,23 @@ def _no_job_waits(stack: Stack) -> bool:
     return not stack.rows("SELECT id FROM jobs WHERE finished_at IS NULL LIMIT 1")
 
 
+FOUND_PRODUCTS = """
+SELECT id, name, version, description,
+    (SELECT count(*) FROM variants WHERE product_id = products.id) AS variants
+FROM products
+"""
+# A file says which one it is: each of its products bears its name, the second cell of a row.
+FOUND_JOBS = """
+SELECT id, status, progress, error, split_part(convert_from(content, 'UTF8'), chr(10), 2) AS row
+FROM jobs JOIN file_chunks USING (file_id) WHERE number = 0
+"""
+
+
 def _write_down(stack: Stack, log: Log) -> None:
-    variants = "(SELECT count(*) FROM variants WHERE product_id = products.id) AS variants"
-    for row in stack.rows(f"SELECT id, name, version, description, {variants} FROM products"):
-        log.write(
-            "product",
-            subject=row.name,
-            id=row.id,
-            version=row.version,
-            effect=row.description,
-            variants=row.variants,
-        )
-    # The file itself says which one it is: the first cell below its heading begins with the name.
-    first_line = (
-        "(SELECT convert_from(content, 'UTF8') FROM file_chunks"
-        " WHERE file_id = jobs.file_id AND number = 0) AS content"
-    )
-    for row in stack.rows(f"SELECT id, status, progress, error, {first_line} FROM jobs"):
-        log.write(
-            "job",
-            subject=row.content.splitlines()[1].split(",")[1],
-            id=row.id,
-            status=row.status,
-            progress=row.progress,
-            error=row.error,
-            rows=ROWS_EACH * IMPORTED_PRODUCTS,
-        )
+    for row in stack.rows(FOUND_PRODUCTS):
+        shown = {"effect": row.description, "variants": row.variants}
+        log.write("product", subject=row.name, id=row.id, version=row.version, **shown)
+    for row in stack.rows(FOUND_JOBS):
+        shown = {"progress": row.progress, "error": row.error}
+        shown["rows"] = ROWS_EACH * IMPORTED_PRODUCTS
+        log.write("job", subject=row.row.split(",")[1], id=row.id, status=row.status, **shown)

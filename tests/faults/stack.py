@@ -92,23 +92,27 @@ class Stack:
             "TRUNCATE products, variants, jobs, job_errors, files, idempotent_answers CASCADE"
         )
 
-    def rows(self, sql: str, *values: object) -> list[Any]:
-        """The rows of a statement, which is committed; each on a connection of its own."""
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A connection of its own; what was not committed is rolled back."""
         with (
             closing(psycopg2.connect(self.postgres.url("pushcart"))) as connection,
-            connection,
             connection.cursor(cursor_factory=NamedTupleCursor) as cursor,
         ):
+            yield cursor
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """The rows of a statement, which is committed."""
+        with self._cursor() as cursor:
             cursor.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+            rows = cursor.fetchall() if cursor.description is not None else []
+            cursor.connection.commit()
+        return list(rows)
 
     @contextmanager
     def holding(self, sql: str, *values: object) -> Iterator[None]:
         """Hold the locks of a statement for a block."""
-        with (
-            closing(psycopg2.connect(self.postgres.url("pushcart"))) as connection,
-            connection.cursor() as cursor,
-        ):
+        with self._cursor() as cursor:
             cursor.execute(sql, values)
             yield
 

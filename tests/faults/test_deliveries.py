@@ -60,3 +60,7 @@ def test_three_workers_that_all_sweep_run_each_waiting_job_once(stack: Stack) ->
     assert {job.status for job in jobs} == {"succeeded"}
     assert {job.attempt for job in jobs} == {1}
     assert [traces(stack, job_id) for job_id in job_ids] == [1] * JOBS
+
+
+# A schedule (a row of its own, due every so often) belongs here as soon as there is one: with the
+# three workers above, the number of its runs against the time that has passed.

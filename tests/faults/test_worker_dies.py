@@ -3,13 +3,14 @@
 import random
 import time
 
+import httpx
 import psutil
 import pytest
 
 from tests.faults import tasks
 from tests.faults.extent import FULL, KILLS
 from tests.faults.importing import Import
-from tests.faults.stack import Stack, ended
+from tests.faults.stack import ADMIN, Stack, ended
 from tests.processes import Web, Worker
 
 LONGEST_SECONDS = 90  # until the job of a killed worker goes on: design §5
@@ -74,3 +75,19 @@ def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
 
     assert took < LONGEST_SECONDS
     job.assert_exactly_once(stack)
+
+
+@pytest.mark.xfail(reason="POST /jobs/{id}/retry is not there yet: remove this mark with it")
+def test_a_job_that_was_given_up_can_be_done_again_once_its_cause_is_gone(
+    stack: Stack, web: Web
+) -> None:
+    with stack.worker(*tasks.OPTIONS, JOB_LEASE_SECONDS="1"):
+        given_up = ended(stack, stack.put_in(tasks.DIE))
+    assert given_up.status == "failed"
+
+    answer = httpx.post(f"{web.url}/api/v1/jobs/{given_up.id}/retry", headers=ADMIN)
+    assert answer.status_code < 300, answer.text
+    with stack.worker(*tasks.OPTIONS, SPARED="1"):
+        again = ended(stack, answer.json()["id"])
+
+    assert again.status == "succeeded"
