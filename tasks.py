@@ -64,7 +64,7 @@ def make_celery(app: Flask) -> Celery:
 
 
 CELERY_SETTINGS = {
-    # A message is acknowledged after its task, and goes back when the child that ran it dies.
+    # A message is done with after its task, and goes back when the child that ran it dies.
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     # A worker that holds messages it cannot start yet keeps them from idle workers.
@@ -88,10 +88,11 @@ CELERY_SETTINGS = {
         # 6 s that kombu would try: the sweep publishes again. Consumers reconnect regardless.
         "max_retries": 0,
         "interval_start": 0,
-        "socket_connect_timeout": 0.8,
-        "socket_timeout": 5,
-        # What a killed worker had fetched comes back after this; leases make the time harmless.
-        "visibility_timeout": 900,
+        "socket_connect_timeout": 0.4,
+        "socket_timeout": 0.4,  # where Redis hangs; a waiting consumer reads only what is there
+        # What a killed worker had fetched, the sweep sends again. Kombu would keep a second account
+        # of it in Redis, whose writes end the worker where Redis is full, or was away meanwhile.
+        "ack_emulation": False,
     },
     "redis_socket_timeout": 5,
     "redis_socket_connect_timeout": 0.8,

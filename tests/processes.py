@@ -1,10 +1,12 @@
 """Real processes for the tests: gunicorn and Celery as the Procfile starts them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
@@ -33,6 +35,7 @@ class Process:
     """A command of the virtual environment, with its output in a file."""
 
     command: ClassVar[tuple[str, ...]]
+    ready_seconds: ClassVar[float] = 30
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.log = folder / "log"
@@ -42,7 +45,7 @@ class Process:
         self.process: psutil.Popen | None = None
 
     def start(self) -> None:
-        """Start, and return once it is ready."""
+        """Start, and return once it is ready; one that does not become so is stopped again."""
         self._started_at = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = psutil.Popen(
@@ -52,7 +55,17 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(f"{self.command[0]} is ready\n{self.output()}", self.is_ready)
+        try:
+            wait_for(f"{self.command[0]} is ready", self._ended_or_ready, self.ready_seconds)
+            assert self.process.poll() is None, f"{self.command[0]} has ended"
+        except BaseException as error:
+            error.add_note(self.output()[self._started_at :])
+            self.stop()
+            raise
+
+    def _ended_or_ready(self) -> bool:
+        assert self.process is not None
+        return self.process.poll() is not None or self.is_ready()
 
     def is_ready(self) -> bool:
         """Whether it can be given work."""
@@ -62,16 +75,26 @@ class Process:
         """Everything it has printed."""
         return self.log.read_bytes().decode("ascii", "replace")
 
-    def pids(self) -> list[int]:
-        """The process and its children."""
+    def processes(self) -> list[psutil.Process]:
+        """The process, and after it its children."""
         assert self.process is not None
-        return [self.process.pid, *(child.pid for child in self.process.children())]
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def pids(self) -> list[int]:
+        """The process ids of all of them."""
+        return [process.pid for process in self.processes()]
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the process and its children, as Heroku does to a dyno's."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):  # a child may end by itself, or by its parent
+                process.send_signal(number)
 
     def kill(self) -> None:
         """`kill -9` for the process and its children, all at once."""
+        self.signal_all(signal.SIGKILL)
         assert self.process is not None
-        for process in [*self.process.children(recursive=True), self.process]:
-            process.kill()
         self.process.wait()
 
     def stop(self) -> None:

@@ -1,7 +1,6 @@
 """Tasks that only the tests' own workers know (`--include tests.tasks_for_tests`)."""
 
 import logging
-import os
 import time
 
 from celery import shared_task
@@ -18,14 +17,6 @@ def tell_caller() -> dict[str, str | None]:
     """What a task knows of the request that caused it."""
     log.info("telling who called")
     return {"url": url_for("products.list_products", _external=True), **caller.current().as_dict()}
-
-
-@shared_task(ignore_result=False)
-def die(job_id: int) -> None:
-    """Claim a job and take the worker's process down with it."""
-    with running(job_id) as job:
-        if job is not None:
-            os._exit(1)
 
 
 @shared_task(name="tests.count")

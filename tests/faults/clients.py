@@ -1,0 +1,114 @@
+"""Clients of the API that go on whatever happens, and remember what they were told."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import httpx
+
+from tests.faults.stack import ADMIN, Stack
+from tests.processes import Web
+
+PRODUCTS = "/api/v1/products"
+GIVE_UP_SECONDS = 60.0
+
+
+@dataclass
+class Told:
+    """What one client has been told so far."""
+
+    created: dict[str, int] = field(default_factory=dict)  # product ids by name, from a 201
+    answers: list[httpx.Response] = field(default_factory=list)
+    cut_off: int = 0  # requests that were never answered
+
+    @property
+    def statuses(self) -> set[int]:
+        """Every status seen."""
+        return {answer.status_code for answer in self.answers}
+
+    def assert_kept(self, stack: Stack, prefix: str) -> None:
+        """Hold that each product acknowledged is there, and each one once."""
+        rows = stack.rows("SELECT id, name FROM products WHERE name LIKE %s", f"{prefix}%")
+        assert {row.name: row.id for row in rows} == self.created
+        assert len(rows) == len(self.created)
+
+
+class Creator:
+    """Creates one product after the other and reads it back; repeats what was not answered."""
+
+    def __init__(self, web: Web, prefix: str, told: Told) -> None:
+        self._told = told
+        self._prefix = prefix
+        self._client = httpx.Client(base_url=web.url, headers=ADMIN, timeout=30)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Go on until told to stop; the product begun last is finished then too."""
+        with self._client:
+            for number in count():
+                if stopped():
+                    return
+                self._create(f"{self._prefix}{number}")
+                time.sleep(0.005)
+
+    def _create(self, name: str) -> None:
+        key = {"Idempotency-Key": name}
+        made = self._ask(lambda: self._client.post(PRODUCTS, json={"name": name}, headers=key))
+        assert made.status_code == 201, made.text
+        product = made.json()
+        self._told.created[name] = product["id"]
+        read = self._ask(lambda: self._client.get(f"{PRODUCTS}/{product['id']}"))
+        assert read.status_code == 200, read.text
+        assert read.json()["name"] == name
+
+    def _ask(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        """The answer, as soon as there is one that will stay."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                answer = send()
+            except httpx.TransportError:
+                self._told.cut_off += 1
+                time.sleep(0.1)
+                continue
+            self._told.answers.append(answer)
+            if answer.status_code not in (409, 503):
+                return answer
+            assert "Retry-After" in answer.headers
+            time.sleep(0.1)
+        raise AssertionError(f"not answered within {GIVE_UP_SECONDS} seconds")
+
+
+@contextmanager
+def creating(web: Web, prefix: str = "soap", clients: int = 2) -> Iterator[list[Told]]:
+    """Let clients create products for a block; what went wrong in one is raised at its end."""
+    stop = threading.Event()
+    told = [Told() for _ in range(clients)]
+    faults: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            Creator(web, f"{prefix}{number}-", told[number]).run(stop.is_set)
+        except BaseException as error:  # raised again below, in the test's thread
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield told
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if faults:
+        raise faults[0]
+
+
+def assert_kept(stack: Stack, told: list[Told], prefix: str = "soap") -> None:
+    """Hold for all clients that what they were told is so."""
+    assert all(each.created for each in told)
+    for number, each in enumerate(told):
+        each.assert_kept(stack, f"{prefix}{number}-")

@@ -1,0 +1,367 @@
+"""A soak: clients work while chance harms every process; all of it is written to a log.
+
+The log's form and what must hold of it: `tests/faults/checker.py`.
+"""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.faults.checker import ROWS_EACH
+from tests.faults.clients import PRODUCTS
+from tests.faults.stack import ADMIN, Stack, end, resume, suspend
+from tests.processes import Process, Web, Worker, wait_for
+
+WRITERS = 3
+IMPORTERS = 2
+IMPORTED_PRODUCTS = 2500
+CALM_SECONDS = 120.0  # after the last fault, until every request is answered and every job ended
+WORKERS = 2
+
+
+class Log:
+    """NDJSON, a line for each record, written at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+
+    def write(self, record: str, **fields: Any) -> None:
+        """Append a record with its time, in seconds since the beginning."""
+        line = json.dumps(
+            {"time": round(time.monotonic() - self._began, 3), "record": record, **fields}
+        )
+        with self._lock, self.path.open("a") as file:
+            file.write(line + "\n")
+
+
+class Client:
+    """One client, which asks again until it is told how it stands."""
+
+    def __init__(self, name: str, web: Web, log: Log, stopped: threading.Event) -> None:
+        self.name = name
+        self._log = log
+        self._stopped = stopped
+        self.http = httpx.Client(base_url=web.url, headers=ADMIN, timeout=30)
+
+    def write_products(self) -> None:
+        """Create products, change each a few times, and read it after each change."""
+        for number in count():
+            name = f"{self.name}-{number}"
+            # A name, not a handle: a creation that happened twice would be two products.
+            product = self._product(name, "POST" if number % 2 else "PUT", 0)
+            for change in range(1, 4):
+                if self._stopped.is_set():
+                    return
+                self._ask("read", name, None, partial(self.http.get, product))
+                self._change(name, product, change)
+
+    def _product(self, name: str, method: str, change: int) -> str:
+        """Create a product; its address."""
+        fields = {"name": name, "description": f"{name}.{change}"}
+        if method == "PUT":
+            at = f"{PRODUCTS}/{name}"
+            self._ask("put", name, f"{name}.0", lambda: self.http.put(at, json=fields))
+            return at
+        key = {"Idempotency-Key": f"{name}.{change}"}
+        made = self._ask(
+            "create", name, f"{name}.0", lambda: self.http.post(PRODUCTS, json=fields, headers=key)
+        )
+        return f"{PRODUCTS}/{made['id']}"
+
+    def _change(self, name: str, at: str, change: int) -> None:
+        effect = f"{name}.{change}"
+        if change % 2:
+            fields = {"description": effect}
+            self._ask("patch", name, effect, lambda: self.http.patch(at, json=fields))
+        else:
+            fields = {"name": name, "description": effect}
+            self._ask("put", name, effect, lambda: self.http.put(at, json=fields))
+
+    def import_files(self) -> None:
+        """Send one file after the other, each of new products."""
+        headers = {"Content-Type": "text/csv"}
+        imports = "/api/v1/imports"
+        for number in count():
+            name = f"{self.name}-{number}"
+            sent = {**headers, "Idempotency-Key": name}
+            body = catalogue(name).encode()
+            job = self._ask(
+                "import",
+                name,
+                name,
+                partial(self.http.post, imports, content=body, headers=sent),
+            )
+            while not self._is_done(job["id"]):
+                if self._stopped.wait(0.2):
+                    return
+            if self._stopped.wait(1):
+                return
+
+    def _is_done(self, job_id: int) -> bool:
+        with suppress(httpx.TransportError):
+            answer = self.http.get(f"/api/v1/jobs/{job_id}")
+            return answer.status_code == 200 and bool(answer.json()["ready"])
+        return False
+
+    def _ask(
+        self, operation: str, subject: str, effect: str | None, send: Callable[[], httpx.Response]
+    ) -> dict[str, Any]:
+        """The answer that stays, after as many tries as it takes; all of them are logged."""
+        deadline: float | None = None
+        while True:
+            answer = self._try(operation, subject, effect, send)
+            if answer is not None and answer.status_code not in (409, 503):
+                return dict(answer.json())
+            if self._stopped.is_set() and deadline is None:
+                deadline = time.monotonic() + CALM_SECONDS / 2
+            if deadline and time.monotonic() > deadline:
+                raise AssertionError(f"{subject}: {operation} is not answered")
+            time.sleep(0.1)
+
+    def _try(
+        self, operation: str, subject: str, effect: str | None, send: Callable[[], httpx.Response]
+    ) -> httpx.Response | None:
+        answer = None
+        with suppress(httpx.TransportError):
+            answer = send()
+        told = answer.json() if answer is not None else {}
+        self._log.write(
+            "try",
+            client=self.name,
+            operation=operation,
+            subject=subject,
+            effect=effect,
+            status=answer.status_code if answer is not None else None,
+            id=told.get("id"),
+            version=told.get("version"),
+        )
+        return answer
+
+
+def catalogue(name: str) -> str:
+    """A file of products with two variants each, all of the name of the file."""
+    return "handle,name,option1_name,option1_value,price\n" + "".join(
+        f"{name}-{n},{name},Size,S,1.50\n{name}-{n},,,L,2.50\n" for n in range(IMPORTED_PRODUCTS)
+    )
+
+
+class Faults:
+    """Everything that can be done to the processes; each leaves them running again."""
+
+    def __init__(self, stack: Stack, web: Web, workers: Sequence[Worker], chance: random.Random):
+        self._stack = stack
+        self._web = web
+        self._workers = workers
+        self._chance = chance
+
+    def kinds(self) -> list[Callable[[], None]]:
+        """All faults, in an order of chance."""
+        kinds = [
+            self.kill_a_pool_child,
+            self.kill_a_worker,
+            self.terminate_a_worker_twice,
+            self.stop_a_worker_past_its_lease,
+            self.kill_a_web_child,
+            self.kill_the_web,
+            self.terminate_the_web_twice,
+            self.kill_redis,
+            self.silence_redis,
+            self.flush_redis,
+            self.fill_redis,
+            self.restart_postgresql_fast,
+            self.restart_postgresql_immediately,
+            self.kill_a_backend,
+        ]
+        self._chance.shuffle(kinds)
+        return kinds
+
+    def _a_worker(self) -> Worker:
+        return self._chance.choice(self._workers)
+
+    def _a_while(self, most: float) -> None:
+        time.sleep(self._chance.uniform(0, most))
+
+    def kill_a_pool_child(self) -> None:
+        _kill_one_of(self._a_worker().processes()[1:], self._chance)
+
+    def kill_a_worker(self) -> None:
+        worker = self._a_worker()
+        worker.kill()
+        self._a_while(2)
+        worker.start()
+
+    def terminate_a_worker_twice(self) -> None:
+        self._terminate_twice(self._a_worker())
+
+    def terminate_the_web_twice(self) -> None:
+        self._terminate_twice(self._web)
+
+    def _terminate_twice(self, process: Process) -> None:
+        assert process.process is not None
+        process.signal_all(signal.SIGTERM)
+        self._a_while(0.5)
+        with suppress(psutil.NoSuchProcess):
+            process.signal_all(signal.SIGTERM)
+        process.process.wait(25)
+        process.start()
+
+    def stop_a_worker_past_its_lease(self) -> None:
+        worker = self._a_worker()
+        worker.signal_all(signal.SIGSTOP)
+        time.sleep(3)  # leases are of 2 s: tests/conftest.py
+        worker.signal_all(signal.SIGCONT)
+
+    def kill_a_web_child(self) -> None:
+        _kill_one_of(self._web.processes()[1:], self._chance)
+
+    def kill_the_web(self) -> None:
+        self._web.kill()
+        self._web.start()
+
+    def kill_redis(self) -> None:
+        end(self._stack.redis, signal.SIGKILL)
+        self._a_while(3)
+        self._stack.redis.start()
+
+    def silence_redis(self) -> None:
+        suspend(self._stack.redis)
+        self._a_while(4)
+        resume(self._stack.redis)
+
+    def flush_redis(self) -> None:
+        with self._stack.asking_redis() as client:
+            client.flushall()
+
+    def fill_redis(self) -> None:
+        with self._stack.asking_redis() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+            self._a_while(3)
+            client.config_set("maxmemory", 0)
+
+    def restart_postgresql_fast(self) -> None:
+        self._restart_postgresql(signal.SIGINT)
+
+    def restart_postgresql_immediately(self) -> None:
+        self._restart_postgresql(signal.SIGQUIT)
+
+    def _restart_postgresql(self, how: signal.Signals) -> None:
+        end(self._stack.postgres, how)
+        self._a_while(2)
+        self._stack.postgres.start()
+
+    def kill_a_backend(self) -> None:
+        """One of PostgreSQL's own processes: it ends all others, and recovers."""
+        pids = [row.pid for row in self._stack.rows(CLIENTS_OF_POSTGRESQL)]
+        if pids:
+            os.kill(self._chance.choice(pids), signal.SIGKILL)
+        wait_for("PostgreSQL answers", self._stack.postgres.answers)
+
+
+CLIENTS_OF_POSTGRESQL = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
+def _kill_one_of(processes: Sequence[psutil.Process], chance: random.Random) -> None:
+    if processes:  # else they have just been killed, and are not yet replaced
+        with suppress(psutil.NoSuchProcess):
+            chance.choice(processes).kill()
+
+
+def run(stack: Stack, log: Log, chance: random.Random, seconds: float) -> None:
+    """Soak for so long, wait until all is quiet, and write down what then stands."""
+    with ExitStack() as running:
+        web = running.enter_context(stack.web(WEB_CONCURRENCY="2"))
+        workers = [running.enter_context(stack.worker()) for _ in range(WORKERS)]
+        with _clients(web, log):
+            for harm in _until(seconds, Faults(stack, web, workers, chance).kinds):
+                time.sleep(chance.uniform(0.3, 1.5))
+                log.write("fault", fault=harm.__name__)
+                harm()
+        wait_for("every job ends", lambda: _no_job_waits(stack), CALM_SECONDS)
+        _write_down(stack, log)
+
+
+def _until(
+    seconds: float, kinds: Callable[[], list[Callable[[], None]]]
+) -> Iterator[Callable[[], None]]:
+    """One kind after the other, all of them before any comes again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for kind in kinds():
+            if time.monotonic() > deadline:
+                return
+            yield kind
+
+
+class _clients:  # noqa: N801  # used as a function
+    """Let all clients work for a block, and finish what they have begun."""
+
+    def __init__(self, web: Web, log: Log) -> None:
+        self._stopped = threading.Event()
+        self._errors: list[BaseException] = []
+        writers = [Client(f"writer{n}", web, log, self._stopped) for n in range(WRITERS)]
+        importers = [Client(f"importer{n}", web, log, self._stopped) for n in range(IMPORTERS)]
+        work = [(each, each.write_products) for each in writers]
+        work += [(each, each.import_files) for each in importers]
+        self._threads = [threading.Thread(target=self._run, args=each) for each in work]
+
+    def _run(self, client: Client, work: Callable[[], None]) -> None:
+        try:
+            with client.http:
+                work()
+        except BaseException as error:  # raised again at the end of the block
+            self._errors.append(error)
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        if self._errors and exception[0] is None:
+            raise self._errors[0]
+
+
+def _no_job_waits(stack: Stack) -> bool:
+    return not stack.rows("SELECT id FROM jobs WHERE finished_at IS NULL LIMIT 1")
+
+
+FOUND_PRODUCTS = """
+SELECT id, name, version, description,
+    (SELECT count(*) FROM variants WHERE product_id = products.id) AS variants
+FROM products
+"""
+# A file says which one it is: each of its products bears its name, the second cell of a row.
+FOUND_JOBS = """
+SELECT id, status, progress, error, split_part(convert_from(content, 'UTF8'), chr(10), 2) AS row
+FROM jobs JOIN file_chunks USING (file_id) WHERE number = 0
+"""
+
+
+def _write_down(stack: Stack, log: Log) -> None:
+    for row in stack.rows(FOUND_PRODUCTS):
+        shown = {"effect": row.description, "variants": row.variants}
+        log.write("product", subject=row.name, id=row.id, version=row.version, **shown)
+    for row in stack.rows(FOUND_JOBS):
+        shown = {"progress": row.progress, "error": row.error}
+        shown["rows"] = ROWS_EACH * IMPORTED_PRODUCTS
+        log.write("job", subject=row.row.split(",")[1], id=row.id, status=row.status, **shown)

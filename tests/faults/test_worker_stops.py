@@ -1,0 +1,50 @@
+"""A worker that is asked to end, and one that sleeps past its lease."""
+
+import signal
+import time
+
+import pytest
+
+from tests.faults.importing import Import
+from tests.faults.stack import Stack, gone_within
+from tests.processes import Web, wait_for
+
+
+@pytest.mark.timeout(180)
+def test_sigterm_to_all_processes_twice_ends_a_worker_in_time_and_another_goes_on(
+    stack: Stack, web: Web
+) -> None:
+    with stack.worker() as leaving:
+        job = Import(web)
+        job.in_the_middle()
+        processes = leaving.processes()
+        at = time.monotonic()
+        leaving.signal_all(signal.SIGTERM)
+        time.sleep(0.3)
+        leaving.signal_all(signal.SIGTERM)
+
+        assert gone_within(processes, 25)
+        took = time.monotonic() - at
+        job.assert_unfinished(stack)
+        with stack.worker():
+            job.ended(90)
+
+    assert took < 25
+    job.assert_exactly_once(stack)
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing_more(stack: Stack, web: Web) -> None:
+    with stack.worker() as sleeper:
+        job = Import(web)
+        job.in_the_middle()
+        sleeper.signal_all(signal.SIGSTOP)
+        job.assert_unfinished(stack)
+        with stack.worker():
+            job.ended()
+            attempt = stack.job(job.id).attempt
+            sleeper.signal_all(signal.SIGCONT)
+            wait_for("the sleeper notices", lambda: "LeaseLost" in sleeper.output())
+
+    assert attempt >= 2
+    assert stack.job(job.id).attempt == attempt
+    job.assert_exactly_once(stack)
