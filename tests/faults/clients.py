@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import httpx
@@ -82,29 +83,40 @@ class Creator:
 
 
 @contextmanager
-def creating(web: Web, prefix: str = "soap", clients: int = 2) -> Iterator[list[Told]]:
-    """Let clients create products for a block; what went wrong in one is raised at its end."""
-    stop = threading.Event()
-    told = [Told() for _ in range(clients)]
+def at_work(stopped: threading.Event, works: Iterable[Callable[[], None]]) -> Iterator[None]:
+    """Let each do its work for a block, tell them to stop, and wait until they have.
+
+    What went wrong in one of them is raised at the end.
+    """
     faults: list[BaseException] = []
 
-    def run(number: int) -> None:
+    def run(work: Callable[[], None]) -> None:
         try:
-            Creator(web, f"{prefix}{number}-", told[number]).run(stop.is_set)
-        except BaseException as error:  # raised again below, in the test's thread
+            work()
+        except BaseException as error:  # it is raised in the test's own thread
             faults.append(error)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
     try:
-        yield told
+        yield
     finally:
-        stop.set()
+        stopped.set()
         for thread in threads:
             thread.join()
     if faults:
         raise faults[0]
+
+
+@contextmanager
+def creating(web: Web, prefix: str = "soap", clients: int = 2) -> Iterator[list[Told]]:
+    """Let clients create products for a block."""
+    stopped = threading.Event()
+    told = [Told() for _ in range(clients)]
+    creators = [Creator(web, f"{prefix}{n}-", each) for n, each in enumerate(told)]
+    with at_work(stopped, [partial(each.run, stopped.is_set) for each in creators]):
+        yield told
 
 
 def assert_kept(stack: Stack, told: list[Told], prefix: str = "soap") -> None:

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 from tests.faults.checker import ROWS_EACH
-from tests.faults.clients import PRODUCTS
+from tests.faults.clients import PRODUCTS, at_work
 from tests.faults.stack import ADMIN, Stack, end, resume, suspend
 from tests.processes import Process, Web, Worker, wait_for
 
@@ -58,29 +58,28 @@ class Client:
         self.http = httpx.Client(base_url=web.url, headers=ADMIN, timeout=30)
 
     def write_products(self) -> None:
-        """Create products, change each a few times, and read it after each change."""
+        """Create products, change each a few times, and read it before each change."""
         for number in count():
             name = f"{self.name}-{number}"
-            # A name, not a handle: a creation that happened twice would be two products.
-            product = self._product(name, "POST" if number % 2 else "PUT", 0)
+            product = self._post(name) if number % 2 else self._put(name)
             for change in range(1, 4):
                 if self._stopped.is_set():
                     return
                 self._ask("read", name, None, partial(self.http.get, product))
                 self._change(name, product, change)
 
-    def _product(self, name: str, method: str, change: int) -> str:
-        """Create a product; its address."""
-        fields = {"name": name, "description": f"{name}.{change}"}
-        if method == "PUT":
-            at = f"{PRODUCTS}/{name}"
-            self._ask("put", name, f"{name}.0", lambda: self.http.put(at, json=fields))
-            return at
-        key = {"Idempotency-Key": f"{name}.{change}"}
-        made = self._ask(
-            "create", name, f"{name}.0", lambda: self.http.post(PRODUCTS, json=fields, headers=key)
-        )
-        return f"{PRODUCTS}/{made['id']}"
+    def _post(self, name: str) -> str:
+        """Create a product without a handle: done twice, it would be two; its address."""
+        fields = {"name": name, "description": f"{name}.0"}
+        post = partial(self.http.post, PRODUCTS, json=fields, headers={"Idempotency-Key": name})
+        return f"{PRODUCTS}/{self._ask('create', name, f'{name}.0', post)['id']}"
+
+    def _put(self, name: str) -> str:
+        """Create a product at its address, which is returned."""
+        at = f"{PRODUCTS}/{name}"
+        fields = {"name": name, "description": f"{name}.0"}
+        self._ask("put", name, f"{name}.0", partial(self.http.put, at, json=fields))
+        return at
 
     def _change(self, name: str, at: str, change: int) -> None:
         effect = f"{name}.{change}"
@@ -93,18 +92,12 @@ class Client:
 
     def import_files(self) -> None:
         """Send one file after the other, each of new products."""
-        headers = {"Content-Type": "text/csv"}
-        imports = "/api/v1/imports"
         for number in count():
             name = f"{self.name}-{number}"
-            sent = {**headers, "Idempotency-Key": name}
+            headers = {"Content-Type": "text/csv", "Idempotency-Key": name}
             body = catalogue(name).encode()
-            job = self._ask(
-                "import",
-                name,
-                name,
-                partial(self.http.post, imports, content=body, headers=sent),
-            )
+            post = partial(self.http.post, "/api/v1/imports", content=body, headers=headers)
+            job = self._ask("import", name, name, post)
             while not self._is_done(job["id"]):
                 if self._stopped.wait(0.2):
                     return
@@ -310,35 +303,21 @@ def _until(
             yield kind
 
 
-class _clients:  # noqa: N801  # used as a function
+@contextmanager
+def _clients(web: Web, log: Log) -> Iterator[None]:
     """Let all clients work for a block, and finish what they have begun."""
+    stopped = threading.Event()
+    with ExitStack() as opened:
 
-    def __init__(self, web: Web, log: Log) -> None:
-        self._stopped = threading.Event()
-        self._errors: list[BaseException] = []
-        writers = [Client(f"writer{n}", web, log, self._stopped) for n in range(WRITERS)]
-        importers = [Client(f"importer{n}", web, log, self._stopped) for n in range(IMPORTERS)]
-        work = [(each, each.write_products) for each in writers]
-        work += [(each, each.import_files) for each in importers]
-        self._threads = [threading.Thread(target=self._run, args=each) for each in work]
+        def named(name: str) -> Client:
+            client = Client(name, web, log, stopped)
+            opened.enter_context(client.http)
+            return client
 
-    def _run(self, client: Client, work: Callable[[], None]) -> None:
-        try:
-            with client.http:
-                work()
-        except BaseException as error:  # raised again at the end of the block
-            self._errors.append(error)
-
-    def __enter__(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-        if self._errors and exception[0] is None:
-            raise self._errors[0]
+        writers = [named(f"writer{n}").write_products for n in range(WRITERS)]
+        importers = [named(f"importer{n}").import_files for n in range(IMPORTERS)]
+        with at_work(stopped, [*writers, *importers]):
+            yield
 
 
 def _no_job_waits(stack: Stack) -> bool:

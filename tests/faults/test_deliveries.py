@@ -8,7 +8,7 @@ from tests.faults.stack import Stack, ended
 from tests.processes import Web, wait_for
 
 DELIVERIES = 10
-JOBS = 40
+JOBS = 20
 
 
 def traces(stack: Stack, job_id: int) -> int:

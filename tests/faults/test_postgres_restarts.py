@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.clients import assert_kept, creating
-from tests.faults.extent import POSTGRES_AWAY_SECONDS
+from tests.faults.extent import POSTGRES_AWAY_SECONDS, only_in_full
 from tests.faults.importing import Import
 from tests.faults.stack import Stack, end
 from tests.processes import Web
@@ -49,7 +49,13 @@ def end_all_connections(stack: Stack) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "harm", [restart_fast, restart_immediately, kill_a_backend, end_all_connections]
+    "harm",
+    [
+        pytest.param(restart_fast, marks=only_in_full),
+        restart_immediately,
+        pytest.param(kill_a_backend, marks=only_in_full),
+        end_all_connections,
+    ],
 )
 def test_an_import_and_its_neighbours_survive_postgresql_twice(
     stack: Stack, web: Web, harm: Callable[[Stack], None]

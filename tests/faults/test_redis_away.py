@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.clients import assert_kept, creating
-from tests.faults.extent import REDIS_AWAY_SECONDS
+from tests.faults.extent import REDIS_GONE_SECONDS, REDIS_SILENT_SECONDS, only_in_full
 from tests.faults.importing import Import
 from tests.faults.stack import Stack, end, resume, suspend
 from tests.processes import Web
@@ -43,12 +43,9 @@ def make_room(stack: Stack) -> None:
 
 
 Harm = Callable[[Stack], None]
-HARMS = pytest.mark.parametrize(
-    ("harm", "mend"), [(kill, start), (silence, wake), (fill, make_room)]
-)
 
 
-@HARMS
+@pytest.mark.parametrize(("harm", "mend"), [(kill, start), (silence, wake), (fill, make_room)])
 def test_reads_and_writes_go_on_without_redis_and_publishing_gives_up_soon(
     stack: Stack, web: Web, harm: Harm, mend: Harm
 ) -> None:
@@ -66,10 +63,17 @@ def test_reads_and_writes_go_on_without_redis_and_publishing_gives_up_soon(
     assert max(job.seconds_to_answer for job in accepted) < PUBLISHING_SECONDS
 
 
-@HARMS
+@pytest.mark.parametrize(
+    ("harm", "seconds", "mend"),
+    [
+        (kill, REDIS_GONE_SECONDS, start),
+        pytest.param(silence, REDIS_SILENT_SECONDS, wake, marks=only_in_full),
+        (fill, REDIS_SILENT_SECONDS, make_room),
+    ],
+)
 @pytest.mark.timeout(300)
 def test_a_worker_outlives_redis_being_away_and_no_job_is_lost_or_done_twice(
-    stack: Stack, web: Web, harm: Harm, mend: Harm
+    stack: Stack, web: Web, harm: Harm, seconds: float, mend: Harm
 ) -> None:
     with stack.worker() as worker:
         running = Import(web, prefix="running-")
@@ -77,7 +81,7 @@ def test_a_worker_outlives_redis_being_away_and_no_job_is_lost_or_done_twice(
         harm(stack)
         running.assert_unfinished(stack)
         accepted = Import(web, prefix="accepted-", products=500)
-        time.sleep(REDIS_AWAY_SECONDS)
+        time.sleep(seconds)
         mend(stack)
         late = Import(web, prefix="late-", products=500)
         for job in (running, accepted, late):

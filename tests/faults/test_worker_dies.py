@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.faults import tasks
-from tests.faults.extent import FULL, KILLS
+from tests.faults.extent import KILLS, only_in_full
 from tests.faults.importing import Import
 from tests.faults.stack import ADMIN, Stack, ended
 from tests.processes import Web, Worker
@@ -56,7 +56,7 @@ def test_a_job_that_kills_its_process_each_time_ends_with_the_reason(stack: Stac
     assert str(job.attempt) in job.error["detail"]
 
 
-@pytest.mark.skipif(not FULL, reason="takes a minute: the lease is the one of production")
+@only_in_full
 @pytest.mark.timeout(300)
 def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
     stack: Stack, web: Web
@@ -77,6 +77,7 @@ def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
     job.assert_exactly_once(stack)
 
 
+@only_in_full
 @pytest.mark.xfail(reason="POST /jobs/{id}/retry is not there yet: remove this mark with it")
 def test_a_job_that_was_given_up_can_be_done_again_once_its_cause_is_gone(
     stack: Stack, web: Web
