@@ -90,6 +90,12 @@ class Ambiguous(Conflict):
         self.candidates = tuple(candidates)
 
 
+class Gone(PushcartError):
+    """What lived at this address was kept for its time, and no longer."""
+
+    status, code = 410, "gone"
+
+
 class PreconditionFailed(PushcartError):
     """The product is in another state than the one that the request was made for."""
 
