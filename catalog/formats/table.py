@@ -22,7 +22,6 @@ from models import JSONObject
 csv.field_size_limit(2 * 1024 * 1024)
 
 MAX_LINE = 8 * 1024 * 1024  # characters
-SAMPLE = 256 * 1024  # bytes, by which encoding and delimiter are told
 
 _CHUNK = 64 * 1024  # characters
 
@@ -37,16 +36,16 @@ _END = "\0end of file\0"
 
 
 class Table:
-    """A CSV file and its heading; without one (`headed` is false) the columns are #1, #2 and so on."""
+    """A CSV file and its heading; if it is not `headed`, its columns are #1, #2 and so on."""
 
     def __init__(self, open_: Open, options: Options, *, headed: bool = True) -> None:
         self._open = open_
-        sample = io.BufferedReader(open_(), 64 * 1024).read(SAMPLE)
+        sample = encodings.beginning(open_)
         self.encoding = encodings.of(sample, options.encoding)
         self._misfit: int | None = None  # the first line that is not in this encoding
         self._numbers: dict[str, NumberColumn] = {}
         lines = io.StringIO(self.encoding.beginning(sample), newline="").readlines()
-        complete = lines if len(sample) < SAMPLE or len(lines) == 1 else lines[:-1]
+        complete = lines if len(sample) < encodings.SAMPLE or len(lines) == 1 else lines[:-1]
         self._skipped = _SEP.fullmatch(complete[0]) if complete else None
         dialect = _dialect(complete[1:] if self._skipped else complete, options, self._skipped)
         self.delimiter, self._escaped_quote = dialect
@@ -131,8 +130,7 @@ class Table:
                     yield line, cells
                 line = reader.line_num + 1
         except UnicodeError:
-            detail = f"Near line {reader.line_num + 1}: the file is not {self.encoding.name}."
-            raise Unreadable(detail, code="invalid_encoding") from None
+            raise self.encoding.misfit(reader.line_num + 1) from None
         except csv.Error as error:
             detail = f"Line {line}: {error}. Is a quote opened there and not closed?"
             raise Unreadable(detail, code="malformed_csv") from None
