@@ -8,7 +8,9 @@ which has such an apostrophe of its own survives, it is given one more.
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from models import JSONObject
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
@@ -30,3 +32,34 @@ def encoded(rows: Iterable[Sequence[str]], delimiter: str = ",") -> bytes:
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=delimiter).writerows(rows)
     return buffer.getvalue().encode()
+
+
+class SheetWriter:
+    """Writes products as CSV: `rows_of` gives a product's rows, each as cells by heading."""
+
+    media_type = "text/csv; charset=utf-8"
+    extension = "csv"
+
+    def __init__(
+        self,
+        heading: Sequence[str],
+        rows_of: Callable[[JSONObject], Iterable[Mapping[str, str]]],
+    ) -> None:
+        self._heading = heading
+        self._rows_of = rows_of
+
+    def head(self) -> bytes:
+        """The heading."""
+        return encoded([self._heading])
+
+    def rows(self, products: Sequence[JSONObject]) -> bytes:
+        """The rows of some products, as their public documents."""
+        return encoded(
+            [guarded(row.get(name, "")) for name in self._heading]
+            for product in products
+            for row in self._rows_of(product)
+        )
+
+    def tail(self) -> bytes:
+        """Nothing."""
+        return b""
