@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from catalog.formats import encodings
 from catalog.formats.encodings import Encoding
 from catalog.formats.objects import MAX_OBJECT, ObjectReader, value_of
-from catalog.formats.rows import Open, Options, Reader, Row
+from catalog.formats.rows import Open, Options, Row
 from errors import Unreadable
 
 NAME = "json"
@@ -31,13 +31,17 @@ def matches(beginning: str) -> bool:
 
 
 def objects(open_: Open, encoding: Encoding) -> Iterator[Row]:
-    """The value of each element, with the line that it begins in. Raises Unreadable."""
+    """The value of each element, with the line that it begins in. Raises Unreadable.
+
+    No two elements have one line: of those that share it, each counts one further.
+    """
     text = _Text(open_, encoding)
-    start = text.begin()
+    start, line = text.begin(), 0
     if text.next_sign() != "]":
         while True:
             element = text.element()
-            yield text.line, value_of(element)
+            line = max(text.line, line + 1)
+            yield line, value_of(element)
             sign = text.next_sign()
             if sign == "]":
                 break
@@ -50,7 +54,7 @@ def objects(open_: Open, encoding: Encoding) -> Iterator[Row]:
         raise text.malformed(text.at, "something follows the array")
 
 
-def read(open_: Open, options: Options) -> Reader:
+def read(open_: Open, options: Options) -> ObjectReader:
     """A reader of this file. Raises Unreadable."""
     encoding = encodings.of_json(open_, options.encoding)
     return ObjectReader(NAME, encoding, lambda: objects(open_, encoding))

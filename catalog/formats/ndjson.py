@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from catalog.formats import encodings
-from catalog.formats.objects import MAX_OBJECT, ObjectReader, encoded, value_of
-from catalog.formats.rows import Extent, Open, Options, Reader, Row, Writer
+from catalog.formats.objects import MAX_OBJECT, MEDIA_TYPE, ObjectReader, encoded, value_of
+from catalog.formats.rows import Extent, Open, Options, Row, Writer
 from errors import Unreadable
 from models import JSONObject
 
@@ -31,14 +31,14 @@ def objects(open_: Open, encoding: encodings.Encoding) -> Iterator[Row]:
         raise encoding.misfit(number + 1) from None
 
 
-def read(open_: Open, options: Options) -> Reader:
+def read(open_: Open, options: Options) -> ObjectReader:
     """A reader of this file. Raises Unreadable."""
     encoding = encodings.of_json(open_, options.encoding)
     return ObjectReader(NAME, encoding, lambda: objects(open_, encoding))
 
 
 class _Writer:
-    media_type = "application/x-ndjson"
+    media_type = MEDIA_TYPE
     extension = "ndjson"
 
     def head(self) -> bytes:

@@ -8,6 +8,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from marshmallow import ValidationError
@@ -20,8 +21,9 @@ from catalog.formats.rows import Group, ProductRows, Refusal, Row, VariantRow
 from catalog.merging import take_single_variant, without_id
 from errors import Fault, FieldFault, Invalid
 from models import JSONObject
-from schemas import ProductSchema, VariantSchema, faults_of
+from schemas import ProductSchema, VariantFields, VariantSchema, faults_of
 
+MEDIA_TYPE = "application/x-ndjson"
 MAX_OBJECT = 16 * 1024 * 1024  # characters
 _MAX_FAULTS = 20  # that are told of one object
 _PARTIAL = (
@@ -34,6 +36,8 @@ _IGNORED = (
     frozenset(("_line", "_error", "_text", *_SCHEMA.dump_fields)) - _SCHEMA.load_fields.keys()
 )
 
+_KNOWN = {*_SCHEMA.load_fields, *VariantFields().fields}
+_FIRST = 100  # objects, by which a file is known to be of the API's
 
 # Numbers with a fraction are Decimal here. Only ASCII: there may be halves of surrogate pairs.
 encoded = json.JSONEncoder(default=float).encode
@@ -60,7 +64,7 @@ def value_of(text: str) -> Any:
 class ObjectReader:
     """Reads one file of product objects; `objects` gives each with its line, as often as asked."""
 
-    report_media_type = "application/x-ndjson"
+    report_media_type = MEDIA_TYPE
 
     def __init__(self, name: str, encoding: Encoding, objects: Callable[[], Iterator[Row]]) -> None:
         self._objects = objects
@@ -76,11 +80,7 @@ class ObjectReader:
 
     def report(self, refused: Mapping[int, str]) -> Iterator[bytes]:
         """The objects of these lines, one a line, with `_line` and `_error`."""
-        for line, found in self._objects():
-            if line in refused:
-                text = found.text if isinstance(found, Broken) else encoded(found)
-                sent = found if isinstance(found, dict) else {"_text": text}
-                yield encoded({**sent, "_line": line, "_error": refused[line]}).encode() + b"\n"
+        return reported(self._objects(), refused)
 
     def read(self, group: Group) -> tuple[ProductRows | None, Sequence[Refusal]]:
         """The product of the first object that can be read; others of its handle are refused."""
@@ -91,6 +91,9 @@ class ObjectReader:
                 detail = f"is the product of line {product.lines[0]} again"
                 refusals.append(Refusal(line, "/handle", product.handle, "duplicate_item", detail))
                 continue
+            if not isinstance(sent, dict):
+                refusals.append(no_object(line, sent))
+                continue
             try:
                 product = _product(line, sent)
             except Invalid as error:
@@ -98,6 +101,31 @@ class ObjectReader:
         detail = "is beyond what one product may hold"
         refusals += [Refusal(line, None, None, "too_many_rows", detail) for line in group.excess]
         return product, refusals
+
+
+def unknown_names(keyed: Iterable[tuple[str, Row]]) -> list[str]:
+    """The names of a file's first objects, if none of these has only names of the API."""
+    found = [sent for _, (_, sent) in islice(keyed, _FIRST) if isinstance(sent, dict)]
+    if not found or any(_named(sent).keys() <= _KNOWN for sent in found):
+        return []
+    return list(dict.fromkeys(name for sent in found for name in sent))
+
+
+def reported(objects: Iterable[Row], refused: Mapping[int, str]) -> Iterator[bytes]:
+    """The objects of these lines as NDJSON, with `_line` and `_error`; broken text as `_text`."""
+    for line, found in objects:
+        if line in refused:
+            text = found.text if isinstance(found, Broken) else encoded(found)
+            sent = found if isinstance(found, dict) else {"_text": text}
+            yield encoded({**sent, "_line": line, "_error": refused[line]}).encode() + b"\n"
+
+
+def no_object(line: int, found: Any) -> Refusal:
+    """Why something is refused that is no object."""
+    if isinstance(found, Broken):
+        detail = _storable(found.fault.detail)
+        return Refusal(line, None, _storable(found.text), found.fault.code, detail)
+    return Refusal(line, None, _shown(found), "invalid_type", "must be an object")
 
 
 def _key(sent: Any) -> str:
@@ -127,12 +155,8 @@ def _derived(sent: JSONObject) -> str:
     return values.handle_from(name) if isinstance(name, str) and name.strip() else ""
 
 
-def _product(line: int, sent: Any) -> ProductRows:
+def _product(line: int, sent: JSONObject) -> ProductRows:
     """Raises Invalid, with pointers into the object."""
-    if isinstance(sent, Broken):
-        raise _invalid(sent.fault)
-    if not isinstance(sent, dict):
-        raise _invalid(Fault("invalid_type", "must be an object"))
     named = _named(sent)
     single = take_single_variant(named)
     if named.get("variants", []) == []:
@@ -174,10 +198,6 @@ def _said_and_cleared(loaded: JSONObject) -> tuple[JSONObject, frozenset[str]]:
     return said, frozenset(loaded.keys() - said.keys())
 
 
-def _invalid(fault: Fault) -> Invalid:
-    return Invalid(fault.detail, [FieldFault(fault.code, fault.detail)])
-
-
 def _at(fault: FieldFault, pointer: str) -> FieldFault:
     return FieldFault(fault.code, fault.detail, pointer)
 
@@ -205,8 +225,6 @@ def _found(sent: Any, pointer: str) -> Any:
 def _shown(value: Any) -> str | None:
     if value is None:
         return None
-    if isinstance(value, Broken):
-        return _storable(value.text)
     return _storable(value if isinstance(value, str) else encoded(value))
 
 
