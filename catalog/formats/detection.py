@@ -28,7 +28,8 @@ _SHEETS: dict[str, Format] = {module.NAME: module for module in (native, shopify
 _OF_OBJECTS: dict[str, _OfObjects] = {module.NAME: module for module in (json_array, ndjson)}
 _WRITABLE: dict[str, _Writable] = {module.NAME: module for module in (native, shopify, ndjson)}
 _READERS: dict[str, Callable[[Open, Options], Reader]] = {
-    name: module.read for name, module in (*_SHEETS.items(), *_OF_OBJECTS.items())
+    **{name: module.read for name, module in _SHEETS.items()},
+    **{name: module.read for name, module in _OF_OBJECTS.items()},
 }
 FORMATS = tuple(_READERS)
 WRITABLE = tuple(_WRITABLE)

@@ -16,6 +16,7 @@ nor name, belongs to the row above. What is not mapped is kept in `metadata`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -102,7 +103,8 @@ class _View(Sheet):
         ]
         self._name, self._sku = self._index("name"), self._index("sku")
         known_by = self._index("handle")
-        self._above = self._name if known_by is None else known_by  # taken from the row above
+        above = self._name if known_by is None else known_by
+        self._above = None if above is None or above >= self.width else above
         self.knows_handles = known_by is not None
         if not self.knows_handles:
             if self._name is None and self._sku is None:
@@ -142,15 +144,22 @@ class _View(Sheet):
         for line, row in self.source.rows():
             if len(row) != self.width:
                 above = ""
-                yield line, row
+                yield line, row if isinstance(row, _NoRow) else _NoRow(row)
                 continue
-            if self._above is not None:
+            if self._above is not None:  # what a row leaves blank is that of the row above
                 if not row[self._above].strip() and any(row[i].strip() for i in self._values):
                     row = [*row]  # noqa: PLW2901
                     row[self._above] = above
                 above = row[self._above]
             whole = [*row, *self._texts]
             yield line, whole if self.knows_handles else [*whole, self._handle(whole)]
+
+    def identity(self, row: list[str]) -> int:
+        """The index of the cell that tells which product a row is about."""
+        if self.knows_handles:
+            return self._index("handle") or 0
+        by_sku = self._sku if row[-1].startswith(_BY_SKU) else self._name
+        return by_sku or 0
 
     def _handle(self, row: list[str]) -> str:
         sku = "" if self._sku is None or self._values else unguarded(row[self._sku]).strip()
@@ -160,8 +169,8 @@ class _View(Sheet):
         return values.handle_from(name) if name.strip() else ""
 
 
-class _NoObject(list[str]):
-    """Stands for cells where a file of objects has something else."""
+class _NoRow(list[str]):
+    """Stands for cells where the file has something else: too many or too few, or no object."""
 
     def __init__(self, found: Any) -> None:
         super().__init__()
@@ -189,7 +198,7 @@ class _Records(Sheet):
         """The cells of each object."""
         for line, found in self._objects():
             if not isinstance(found, dict):
-                yield line, _NoObject(found)
+                yield line, _NoRow(found)
                 continue
             row = [_cell(_at(found, path, path.split("."))) for path in self._paths]
             rest = {name: value for name, value in found.items() if name not in self._paths}
@@ -244,23 +253,39 @@ class _MappedReader(FlatReader):
             product.found_by_sku = True
             name = product.fields.get("name")
             product.handle = values.handle_from(name) if name else ""
-        return product, refusals
+        cells_of = dict(group.rows)
+        return product, [self._located(refusal, cells_of) for refusal in refusals]
+
+    def _located(self, refusal: Refusal, cells_of: Mapping[int, list[str]]) -> Refusal:
+        """A second row of one product, with the cell by which it is that product's."""
+        if refusal.code != "duplicate_variant" or refusal.value is not None:
+            return refusal
+        index = self._view.identity(cells_of[refusal.line])
+        value = cells_of[refusal.line][index][:200]
+        return replace(refusal, column=self._view.heading[index], value=value)
 
     def report(self, refused: Mapping[int, str]) -> Iterator[bytes]:
-        """The refused rows as they stand in the file."""
+        """The refused rows, without the further columns."""
         source = self._view.source
         if isinstance(source, _Records):
             return source.report(refused)
-        width = len(source.heading)
-        rows = ((line, row[:width]) for line, row in self._view.rows() if line in refused)
-        return mending.written(rows, refused, source.heading, source.delimiter)
+        width = self._view.width
+        rows = (
+            (line, row.found if isinstance(row, _NoRow) else row[:width])
+            for line, row in self._view.rows()
+            if line in refused
+        )
+        return mending.written(rows, refused, self._view.heading[:width], source.delimiter)
 
     def _homeless(self, row: Row) -> Refusal | None:
-        if isinstance(row[1], _NoObject):
-            return no_object(row[0], row[1].found)
-        if not any(cell.strip() for cell in row[1][: self._view.width]):
-            return None
-        return super()._homeless(row)
+        line, found = row
+        if not isinstance(found, _NoRow):
+            says_nothing = not any(cell.strip() for cell in found[: self._view.width])
+            return None if says_nothing else super()._homeless(row)
+        if isinstance(self._view.source, _Records):
+            return no_object(line, found.found)
+        detail = f"has {len(found.found)} cells, the heading {self._view.width}"
+        return Refusal(line, None, None, "ragged_row", detail)
 
 
 def _format(columns: Mapping[str, str]) -> FlatFormat:
