@@ -41,7 +41,7 @@ def test_a_native_file_becomes_products(imported: Importer, admin: FlaskClient) 
 
     assert (job["status"], job["errors"]) == ("succeeded", [])
     assert job["progress"] == progress(total=2, processed=2, created=1)
-    assert job["result"] == {"format": "native", "delimiter": ",", "ignored_columns": []}
+    assert job["result"] == {"format": "native", "delimiter": ",", "kept_columns": []}
     tea = product(admin, "tea")
     small, large = tea.pop("variants")
     assert {name: tea[name] for name in ("name", "description", "vendor", "category")} == {
@@ -313,7 +313,7 @@ def test_an_unreadable_file_fails_with_its_reason_and_no_effect(
 def test_an_unknown_column_is_told_and_does_no_harm(imported: Importer) -> None:
     job = imported("handle,name,colour\ntea,Tea,green\n")
 
-    assert job["result"]["ignored_columns"] == ["colour"]
+    assert job["result"]["kept_columns"] == ["colour"]
     assert job["progress"]["created"] == 1
 
 

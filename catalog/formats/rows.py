@@ -107,6 +107,16 @@ class Reader(Protocol):
     def column_of(self, field: str) -> str | None:
         """The file's own name for what feeds a product's field, if it has it."""
 
+    @property
+    def report_media_type(self) -> str:
+        """Of what `report` writes."""
+
+    def report(self, refused: Mapping[int, str]) -> Iterator[bytes]:
+        """The rows of these lines with `_line` and `_error`, to be mended and sent again.
+
+        `refused`: what is wrong with each line. Raises Unreadable.
+        """
+
 
 class Format(Protocol):
     """What each module of a format offers."""
