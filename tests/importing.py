@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from celery import current_app
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from catalog import imports
-from catalog.tasks import import_catalogue
 from jobs import queue
-from models import db
+from jobs.files import FileReader
+from models import Job, StoredFile, db
 
 
 class Importer:
-    """Sends files, does their jobs here, and tells what has come of them."""
+    """Sends files, asks for exports, does their jobs here, and tells what has come of them."""
 
     def __init__(self, app: Flask, admin: FlaskClient) -> None:
         self._app = app
@@ -32,11 +34,36 @@ class Importer:
         job_id: int = response.get_json()["id"]
         return job_id
 
+    def export(self, **query: Any) -> dict[str, Any]:
+        """Export products; returns the job, with its file's content as `file`."""
+        job = self.run(self.ask(**query))
+        return {**job, "file": self.result(job["id"])}
+
+    def ask(self, **query: Any) -> int:
+        """Ask for an export; returns the id of the job that waits."""
+        response = self._admin.post("/api/v1/exports", query_string=query)
+        assert response.status_code == 202, response.text
+        job_id: int = response.get_json()["id"]
+        return job_id
+
     def run(self, job_id: int) -> dict[str, Any]:
         """Do a queued job."""
         with self._app.app_context():
-            import_catalogue.run(job_id)
+            current_app.tasks[queue.find(job_id).task].run(job_id)
         return self.job(job_id)
+
+    def result(self, job_id: int) -> bytes:
+        """The content of a job's result file, which is whole."""
+        with self._app.app_context():
+            file = db.session.scalars(
+                select(StoredFile)
+                .join(Job, Job.result_file_id == StoredFile.id)
+                .where(Job.id == job_id)
+            ).one()
+            content = FileReader(file.id).readall()
+            assert file.size_bytes == len(content)
+            db.session.rollback()
+        return content
 
     def renew(self, job_id: int) -> None:
         """Queue a job for a retry."""

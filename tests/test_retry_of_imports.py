@@ -1,5 +1,6 @@
 """A retry of an import does what was refused or left, once, and its counts stay true."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -152,6 +153,17 @@ def test_attempts_that_die_again_and_again_count_everything_once(
     again = survived(job["id"], steps)
 
     assert lines(again) == [8, 9, 13]
+    if options:
+        told = [json.loads(line) for line in imported.result(job["id"]).splitlines()]
+        assert sorted(change["handle"] for change in told) == [
+            "p0",
+            "p1",
+            "p2",
+            "p4",
+            "p5",
+            "p5",
+            "p6",
+        ]
     assert again["progress"]["processed"] == 14
     assert again["progress"]["failed"] == 3
     assert again["progress"]["updated"] == 1
