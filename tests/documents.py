@@ -21,7 +21,19 @@ def _stored(text: str) -> str:
 
 _NASTY = st.sampled_from(
     ["=1+2", "'=x", "''-x", "'0123", "+49", "-5", "@sum", "1.55E+15", "a, b", "a\\, b", "a\\", '"']
-    + ["Default Title", "S / M", "A > B, C", "12,5", "TRUE", "  x", "é", "☕", "{", "_line", "x;y|z"]
+    + [
+        "Default Title",
+        "S / M",
+        "A > B, C",
+        "12,5",
+        "TRUE",
+        "  x",
+        "é",
+        "☕",
+        "{",
+        "_line",
+        "x;y|z",
+    ]
 )
 line = (_NASTY | st.text(max_size=12)).map(_stored).filter(bool)
 text = _NASTY | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
@@ -35,9 +47,30 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2),
     max_leaves=4,
 )
-keys = line | text | st.sampled_from(
-    ["Type", "Status", "Published", "SKU", "Cost per item", "Meta: x", "Attribute 1 name", "Name"]
-    + ["Categories", "Images", "Published on online store", "Variant Image", "sku", "ID", "_exact"]
+keys = (
+    line
+    | text
+    | st.sampled_from(
+        [
+            "Type",
+            "Status",
+            "Published",
+            "SKU",
+            "Cost per item",
+            "Meta: x",
+            "Attribute 1 name",
+            "Name",
+        ]
+        + [
+            "Categories",
+            "Images",
+            "Published on online store",
+            "Variant Image",
+            "sku",
+            "ID",
+            "_exact",
+        ]
+    )
 )
 
 

@@ -19,8 +19,8 @@ from operator import itemgetter
 from typing import Any
 
 import values
-from catalog.formats import mending
-from catalog.formats.cells import label
+from catalog.formats import mending, numbers
+from catalog.formats.cells import integer, label
 from catalog.formats.rows import Group, Options, ProductRows, Refusal, Row, VariantRow
 from catalog.formats.sheets import unguarded
 from catalog.formats.spare import EXACT, OWN_COLUMNS, Exact, folded, variant_key
@@ -53,6 +53,7 @@ class FlatFormat:
     option_pairs: Sequence[tuple[str, str]]
     image: Columns = ()
     about_variants: Callable[[str], bool] = lambda _: False
+    point: str | None = "."  # for decimals, where nothing in the column says otherwise
     finish_product: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_variant: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_options: Callable[[dict[str, str]], dict[str, str]] = dict  # a copy: no change
@@ -124,7 +125,7 @@ class FlatReader:
         """What the job's result tells of the file."""
         return {
             "format": self.format.name,
-            "delimiter": self._table.delimiter,
+            **self._table.about,
             "kept_columns": [self._heading[index] for index in self._kept],
         }
 
@@ -321,7 +322,14 @@ class FlatReader:
 
     def _bind(self, columns: Columns) -> _BoundColumns:
         found = ((self._index.get(heading), field, rule) for heading, field, rule in columns)
-        return [(index, field, rule) for index, field, rule in found if index is not None]
+        return [(i, field, self._numeric(i, rule)) for i, field, rule in found if i is not None]
+
+    def _numeric(self, index: int, rule: Callable[[str], Any]) -> Callable[[str], Any]:
+        """The rule, in the column's own notation if it is one for numbers."""
+        if rule not in numbers.RULES:
+            return rule
+        point = None if rule is integer else self.format.point
+        return self._table.number(index, rule, point)
 
 
 def _positions(heading: Sequence[str]) -> dict[str, int]:

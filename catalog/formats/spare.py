@@ -113,7 +113,7 @@ class MetadataColumns:
 def _is_heading(key: str) -> bool:
     """Whether a key comes back as it is when it is read as a heading."""
     return (
-        key == key.strip()
+        key == " ".join(key.split())
         and key.isprintable()
         and 0 < len(key) <= values.LABEL_LIMIT
         and guarded(key) == unguarded(key)
