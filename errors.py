@@ -90,6 +90,12 @@ class Ambiguous(Conflict):
         self.candidates = tuple(candidates)
 
 
+class Gone(PushcartError):
+    """What lived at this address was kept for its time, and no longer."""
+
+    status, code = 410, "gone"
+
+
 class PreconditionFailed(PushcartError):
     """The product is in another state than the one that the request was made for."""
 
@@ -130,3 +136,9 @@ class Unreadable(PushcartError):
     """A catalogue file that cannot be read at all; fails its job with this one reason."""
 
     status, code = 422, "unreadable_file"
+
+
+class Stopped(PushcartError):
+    """An import that was to end at the first refused row, and did."""
+
+    status, code = 422, "stopped_at_error"

@@ -224,12 +224,14 @@ class StoredFile(Base):
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     filename: Mapped[str | None]
-    size_bytes: Mapped[int | None]  # null: still arriving, or its sender went away
+    media_type: Mapped[str | None]
+    size_bytes: Mapped[int | None]  # null: not whole yet, or never to be
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expired_at: Mapped[datetime | None]  # since then, its content is gone
 
 
 class FileChunk(Base):
-    """One piece of a stored file; pieces are numbered from 0."""
+    """One piece of a stored file, `jobs.files.CHUNK_BYTES` long but for the last; from 0 on."""
 
     __tablename__ = "file_chunks"
 
@@ -250,7 +252,8 @@ class Job(Base):
     task: Mapped[str]  # the Celery task that does it
     params: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
     caller: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
-    file_id: Mapped[int | None] = mapped_column(ForeignKey("files.id"))
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("files.id"))  # what it reads
+    result_file_id: Mapped[int | None] = mapped_column(ForeignKey("files.id"))  # what it writes
     status: Mapped[str] = mapped_column(server_default="queued")
     attempt: Mapped[int] = mapped_column(server_default=text("0"))  # the fencing token
     stalls: Mapped[int] = mapped_column(server_default=text("0"))  # attempts since the last step
@@ -265,6 +268,11 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # How fast this attempt is: when it made its first step, and how many rows were done by then.
+    pace_since: Mapped[datetime | None]
+    pace_from: Mapped[int | None]
+    # Errors with ids up to this are of earlier runs, whose rows a retry does again.
+    retried_errors: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (
         CheckConstraint(_one_of("status", JOB_STATUSES), name="status"),
@@ -277,6 +285,15 @@ class Job(Base):
             "status",
             "publish_at",
             postgresql_where=text("status IN ('queued', 'running')"),
+        ),
+        Index("ix_jobs_kind", "kind", "id"),
+        Index("ix_jobs_status", "status", "id"),
+        Index("ix_jobs_finished_at", "finished_at"),
+        Index("ix_jobs_file_id", "file_id", postgresql_where=text("file_id IS NOT NULL")),
+        Index(
+            "ix_jobs_result_file_id",
+            "result_file_id",
+            postgresql_where=text("result_file_id IS NOT NULL"),
         ),
     )
 
@@ -295,6 +312,15 @@ class JobError(Base):
     detail: Mapped[str]
 
     __table_args__ = (Index("ix_job_errors_job_id_line", "job_id", "line", "id"),)
+
+
+class Schedule(Base):
+    """When a job that comes again and again is due next; `jobs/schedules.py` says which."""
+
+    __tablename__ = "schedules"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime]
 
 
 class ApiKey(Base):

@@ -146,6 +146,16 @@ def choice(name: str, words: Iterable[str], description: str, default: Any = Non
     return Parameter(name, partial(values.choice, allowed), schema, description, default)
 
 
+def flag(name: str, description: str) -> Parameter:
+    """A parameter that is true or false; false without it."""
+    schema = {"type": "boolean", "default": False}
+    return Parameter(name, _is_true, schema, description, default=False)
+
+
+def _is_true(sent: str) -> bool:
+    return values.choice(("true", "false"), sent) == "true"
+
+
 def _limit(sent: str) -> int:
     if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= MAX_LIMIT):
         raise Fault("out_of_range", f"must be a number from 1 to {MAX_LIMIT}")

@@ -10,13 +10,25 @@ from typing import Any
 
 from celery import Task, current_app
 from kombu.exceptions import OperationalError
-from sqlalchemy import Row, event, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    case,
+    event,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from config import settings
-from errors import NotFound
+from errors import Conflict, Gone, NotFound, PushcartError
 from jobs import caller
-from models import Job, JobError, JSONObject
+from models import Job, JobError, JSONObject, StoredFile
 from reads import read, read_page
 
 log = logging.getLogger(__name__)
@@ -42,12 +54,22 @@ def enqueue(
         params=params or {},
         caller=caller.current().as_dict(),
         file_id=file_id,
-        publish_at=_next_publish(0),
+        **woken(),
     )
     session.add(job)
     session.flush()
-    session.info.setdefault(_WAKEUPS, []).append((job.id, job.task, job.caller))
+    wake(session, job.id, job.task, job.caller)
     return job
+
+
+def wake(session: Session, job_id: int, task: str, headers: JSONObject) -> None:
+    """Publish a wake-up once the session's transaction has committed."""
+    session.info.setdefault(_WAKEUPS, []).append((job_id, task, headers))
+
+
+def woken() -> dict[str, Any]:
+    """What the row of a job says of its wake-up, when that is published on its commit."""
+    return {"publish_at": _next_publish(0), "publishes": 0}
 
 
 @event.listens_for(Session, "after_commit")
@@ -103,6 +125,81 @@ def find(job_id: int) -> Row[Any]:
     if not rows:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return rows[0]
+
+
+def cancel(session: Session, job_id: int) -> Row[Any]:
+    """End a job that has not ended yet; what it has committed stays, as its progress says.
+
+    An attempt that runs finds out at its next step, which then writes nothing. Raises NotFound,
+    Conflict (`job_finished`).
+    """
+    canceled = {"status": "canceled", "lease_until": None, "finished_at": func.now()}
+    unfinished = Job.status.in_(("queued", "running"))
+    if (row := _changed(session, job_id, unfinished, canceled)) is not None:
+        return row
+    raise Conflict(f"The job has {find(job_id).status} already.", code="job_finished")
+
+
+def retry(session: Session, job_id: int) -> Row[Any]:
+    """Queue a job again that failed, was canceled or refused rows; it does what is not done yet.
+
+    Its task finds what was done before in `checkpoint["before"]`, and the refused lines in
+    `RunningJob.retried_lines`. Raises NotFound; Conflict (`job_not_finished`,
+    `nothing_to_retry`); Gone (`file_expired`).
+    """
+    refused = select(func.max(JobError.id)).where(JobError.job_id == job_id).scalar_subquery()
+    again = or_(
+        Job.status.in_(("failed", "canceled")),
+        and_(Job.status == "succeeded", refused.is_not(None)),
+    )
+    row = _changed(
+        session,
+        job_id,
+        and_(again, ~_has_expired()),
+        {**_RENEWED, **woken()}
+        | {"checkpoint": _before(), "retried_errors": func.coalesce(refused, 0)},
+    )
+    if row is None:
+        raise _no_retry(job_id)
+    wake(session, row.id, row.task, row.caller)
+    return row
+
+
+_RENEWED = {"status": "queued", "run_at": func.now(), "stalls": 0} | dict.fromkeys(
+    ("error", "result", "finished_at")
+)
+
+
+def _before() -> ColumnElement[Any]:
+    """The checkpoint of a retry: all that was done before it; kept, if that has done nothing."""
+    undone = or_(
+        Job.checkpoint == {},
+        Job.checkpoint == func.jsonb_build_object("before", Job.checkpoint["before"]),
+    )
+    return case((undone, Job.checkpoint), else_=func.jsonb_build_object("before", Job.checkpoint))
+
+
+def _has_expired() -> ColumnElement[bool]:
+    file = or_(StoredFile.id == Job.file_id, StoredFile.id == Job.result_file_id)
+    return exists().where(file, StoredFile.expired_at.is_not(None))
+
+
+def _changed(
+    session: Session, job_id: int, when: ColumnElement[bool], changes: JSONObject
+) -> Row[Any] | None:
+    """The job's row after the change; None where `when` does not hold, or there is no such job."""
+    mine = and_(Job.id == job_id, when) if job_id < 2**63 else false()
+    statement = update(Job).where(mine).values(changes).returning(*Job.__table__.columns)
+    return session.execute(statement).one_or_none()
+
+
+def _no_retry(job_id: int) -> PushcartError:
+    job = find(job_id)
+    if job.finished_at is None:
+        return Conflict(f"The job is {job.status}: it goes on by itself.", code="job_not_finished")
+    if job.status == "succeeded" and not errors(job_id, 1):
+        return Conflict("The job has done all that there was to do.", code="nothing_to_retry")
+    return Gone("The job's file is kept no longer: send it anew.", code="file_expired")
 
 
 def errors(

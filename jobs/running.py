@@ -9,17 +9,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from psycopg2 import errorcodes
-from sqlalchemy import and_, func, insert, or_, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from config import settings
 from errors import PushcartError
+from jobs import files, queue, stopping
 from models import Job, JobError, JSONObject, db
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,23 @@ class TurnOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step has come to: the job's progress as it now stands, and rows that were refused."""
+    """What a step has come to, all of which commits with what the step itself wrote.
 
-    progress: JSONObject
-    errors: Sequence[Mapping[str, Any]] = ()
+    Whatever is not empty needs a checkpoint that advances, or it might be written twice.
+    """
+
+    progress: JSONObject  # of the job, as it now stands
+    errors: Sequence[Mapping[str, Any]] = ()  # rows refused: line, column, value, code, detail
+    resolved: Sequence[int] = ()  # lines whose refusals in earlier runs this step has settled
+    output: bytes = b""  # what comes next in the job's result file
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """What a job's result file is when it is downloaded."""
+
+    filename: str
+    media_type: str
 
 
 class RunningJob:
@@ -64,25 +78,70 @@ class RunningJob:
         self.file_id = job.file_id
         self.checkpoint: JSONObject = job.checkpoint
         self.progress: JSONObject = job.progress
-        self.result: JSONObject | None = None  # what the block sets, `end` writes
+        # What the block sets, `end` writes: with a result file, the job has one, if an empty one.
+        self.result: JSONObject | None = None
+        self.result_file: ResultFile | None = None
+        self._result_file_id = job.result_file_id
+        self._retried_errors = job.retried_errors
+        self._wakeup = (job.id, job.task, job.caller)
+        self._has_pace = False
         self._turn_ends = time.monotonic() + TURN_SECONDS
+        self._renew_at = time.monotonic() + settings.lease_seconds / 3
 
     def step(self, work: Callable[[Session], Step], *, checkpoint: JSONObject) -> None:
         """Commit one step: what `work` writes, with its errors, checkpoint, progress and lease.
 
         `work` may be called again after a collision with another transaction. Raises LeaseLost,
         with nothing written, when this attempt no longer holds the job; TurnOver, after the
-        commit, when it has run for its share of time.
+        commit, when it has run for its share of time or the process is to end.
         """
+        self._commit(work, checkpoint, pace=not self._has_pace)
+        self._has_pace = True
+        if stopping.asked() or time.monotonic() > self._turn_ends:
+            self._hand_back()
+
+    def renew(self) -> None:
+        """Keep the lease during work without steps, such as reading a file from end to end.
+
+        Costs nothing when called too often. Commits, so that nothing may be half written. Raises
+        LeaseLost as `step` does, and TurnOver when the process is to end.
+        """
+        if stopping.asked():
+            self._hand_back()
+        if time.monotonic() > self._renew_at:
+            self._commit(lambda _: Step(self.progress), self.checkpoint)
+
+    def retried_lines(self) -> list[int]:
+        """The lines, in order, that earlier runs refused and no step has settled yet.
+
+        Empty in a job's first run; all that was refused until `queue.retry`, in those after it.
+        """
+        lines = select(JobError.line).where(self._retried()).distinct().order_by(JobError.line)
+        found = list(db.session.scalars(lines))
+        db.session.rollback()
+        return found
+
+    def _retried(self) -> ColumnElement[bool]:
+        return and_(JobError.job_id == self.id, JobError.id <= self._retried_errors)
+
+    def _commit(
+        self, work: Callable[[Session], Step], checkpoint: JSONObject, *, pace: bool = False
+    ) -> None:
         for tries in range(_STEP_TRIES):
             try:
                 done = work(db.session())
-                if done.errors:
-                    rows = [{"job_id": self.id, **error} for error in done.errors]
-                    db.session.execute(insert(JobError), rows)
+                file_id = self._write(done)
                 # What does not advance forgives no death: the next attempt may die there again.
                 stalls = Job.stalls if checkpoint == self.checkpoint else 0
-                self._hold(checkpoint=checkpoint, progress=done.progress, stalls=stalls, **_lease())
+                measured = _pace(done.progress) if pace else {}
+                self._hold(
+                    checkpoint=checkpoint,
+                    progress=done.progress,
+                    stalls=stalls,
+                    result_file_id=file_id,
+                    **measured,
+                    **_lease(),
+                )
                 db.session.commit()
                 break
             except (OperationalError, IntegrityError) as error:
@@ -92,25 +151,53 @@ class RunningJob:
                     raise
                 log.info("job %s: step repeated: %s", self.id, error.orig)
                 time.sleep(pause * 2**tries)
-        self.checkpoint, self.progress = checkpoint, done.progress
-        if time.monotonic() > self._turn_ends:
-            self._hand_back()
+        self.checkpoint, self.progress, self._result_file_id = checkpoint, done.progress, file_id
+        self._renew_at = time.monotonic() + settings.lease_seconds / 3
+
+    def _write(self, done: Step) -> int | None:
+        """Write what a step gives besides its own effects; returns the id of the result file."""
+        session = db.session()
+        if done.resolved:
+            settled = and_(self._retried(), JobError.line.in_(done.resolved))
+            session.execute(delete(JobError).where(settled))
+        if done.errors:
+            rows = [{"job_id": self.id, **error} for error in done.errors]
+            session.execute(insert(JobError), rows)
+        file_id = self._result_file_id
+        if done.output:
+            file_id = files.create(session) if file_id is None else file_id
+            files.append(session, file_id, done.output)
+        return file_id
 
     def _hand_back(self) -> None:
-        self._hold(status="queued", lease_until=None, publish_at=func.now())
-        db.session.commit()
+        """Let another worker go on at once. This was no death: it does not count as one."""
+        session = db.session()
+        self._hold(
+            status="queued",
+            lease_until=None,
+            stalls=func.greatest(Job.stalls - 1, 0),
+            **queue.woken(),
+        )
+        queue.wake(session, *self._wakeup)
+        session.commit()
         raise TurnOver
 
     def end(self, status: str, *, error: JSONObject | None = None) -> None:
-        """Write the job's final status."""
+        """Write the job's final status; the result file of a job that succeeded is whole now."""
+        session = db.session()
+        file_id = self._result_file_id
+        if self.result_file is not None and status == "succeeded":
+            file_id = files.create(session) if file_id is None else file_id
+            files.declare_whole(session, file_id, **asdict(self.result_file))
         self._hold(
             status=status,
             error=error,
             result=self.result,
+            result_file_id=file_id,
             lease_until=None,
             finished_at=func.now(),
         )
-        db.session.commit()
+        session.commit()
 
     def _hold(self, **changes: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
@@ -125,6 +212,10 @@ class RunningJob:
         if held.first() is None:
             db.session.rollback()
             raise LeaseLost
+
+
+def _pace(progress: JSONObject) -> dict[str, Any]:
+    return {"pace_since": func.clock_timestamp(), "pace_from": progress.get("processed", 0)}
 
 
 def _pause_after(error: DBAPIError) -> float | None:
@@ -187,6 +278,8 @@ def claim(session: Session, job_id: int) -> Job | None:
             attempt=Job.attempt + 1,
             stalls=Job.stalls + 1,
             started_at=func.coalesce(Job.started_at, func.now()),
+            pace_since=None,
+            pace_from=None,
             **_lease(),
         )
         .returning(Job)

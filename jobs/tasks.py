@@ -1,13 +1,18 @@
 """Celery's view of the job engine: the sweep, and the clock in every worker that asks for it."""
 
+import os
+import signal
 from contextlib import suppress
 from typing import Any
 
+from billiard import active_children, current_process
 from celery import bootsteps, shared_task
+from celery.signals import worker_process_init, worker_shutting_down
 from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
 
 from config import settings
+from jobs import stopping
 from jobs import sweep as sweeping
 from models import db
 
@@ -46,3 +51,20 @@ class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
         # Without a broker there is nothing to wake; the consumer itself reports that it is gone.
         with suppress(OperationalError):
             sweep.apply_async(expires=settings.sweep_seconds, retry=False)
+
+
+@worker_process_init.connect
+def _leave_the_end_to_the_parent(**_: Any) -> None:
+    """Heroku sends SIGTERM to children too, which would end them in the middle of a step."""
+    if current_process().name != "MainProcess":  # as in a solo pool
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, stopping.ask)
+
+
+@worker_shutting_down.connect
+def _stop_jobs(**_: Any) -> None:
+    """Tell every process of the pool: Celery waits for their tasks, and only for those."""
+    stopping.ask()
+    for child in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGUSR2)

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 import jobs.running
 from catalog.tasks import import_catalogue
 from config import settings
-from errors import Unreadable
-from jobs import queue
+from errors import Conflict, Gone, NotFound, Unreadable
+from jobs import queue, stopping
 from jobs.caller import Caller, acting_for
-from jobs.running import LeaseLost, RunningJob, Step, TurnOver, claim, running
+from jobs.files import CHUNK_BYTES, FileReader
+from jobs.running import LeaseLost, ResultFile, RunningJob, Step, TurnOver, claim, running
 from jobs.sweep import MAX_STALLS, sweep
-from models import Job, JobError, Product, StoredFile
+from models import FileChunk, Job, JobError, Product, StoredFile
 
 
 @pytest.fixture
@@ -58,6 +59,15 @@ def stored(session: Session, job_id: int) -> Job:
 
 def fail(error: Exception) -> None:
     raise error
+
+
+def refused(*lines: int) -> list[dict[str, Any]]:
+    where = {"column": "price", "value": "x", "code": "c", "detail": "d"}
+    return [{"line": line, **where} for line in lines]
+
+
+def error_lines(session: Session) -> list[int]:
+    return list(session.scalars(select(JobError.line).order_by(JobError.line)))
 
 
 def add_product(handle: str) -> Any:
@@ -340,3 +350,300 @@ def test_the_sweep_deletes_uploads_whose_sender_went_away(session: Session) -> N
     sweep(session)
 
     assert set(session.scalars(select(StoredFile.filename))) == {"new-half", "old-whole"}
+
+
+def test_a_result_file_grows_by_steps_and_is_whole_at_the_end(session: Session) -> None:
+    pieces = [b"heading\n", b"x" * CHUNK_BYTES, b"", b"y" * (2 * CHUNK_BYTES), b"end"]
+    job_id = queued(session).id
+
+    with running(job_id) as job:
+        assert job is not None
+        for number, piece in enumerate(pieces, 1):
+            step = Step({}, output=piece)
+            job.step(lambda _, step=step: step, checkpoint={"done": number})  # type: ignore[misc]
+        job.result_file = ResultFile("products.csv", "text/csv")
+
+    row = stored(session, job_id)
+    file = session.get_one(StoredFile, row.result_file_id)
+    content = b"".join(pieces)
+    assert (file.filename, file.media_type) == ("products.csv", "text/csv")
+    assert file.size_bytes == len(content)
+    assert FileReader(file.id).read() == content
+    lengths = select(func.octet_length(FileChunk.content)).order_by(FileChunk.number)
+    assert list(session.scalars(lengths)) == [CHUNK_BYTES] * 3 + [len(content) % CHUNK_BYTES]
+
+
+def test_a_stored_file_is_read_from_anywhere(session: Session) -> None:
+    content = bytes(range(256)) * (CHUNK_BYTES // 256) * 2 + b"end"
+    file_id = jobs.files.create(session)
+    jobs.files.append(session, file_id, content)
+    session.commit()
+    reader = FileReader(file_id)
+
+    for start in (0, 5, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 1, len(content), 10**9):
+        reader.seek(start)
+        assert reader.read() == content[start:]
+
+
+def test_a_result_file_without_a_line_is_still_a_file(session: Session) -> None:
+    job_id = queued(session).id
+
+    with running(job_id) as job:
+        assert job is not None
+        job.result_file = ResultFile("nothing.ndjson", "application/x-ndjson")
+
+    file = session.get_one(StoredFile, stored(session, job_id).result_file_id)
+    assert file.size_bytes == 0
+
+
+def test_output_of_an_attempt_that_lost_its_lease_is_not_written(session: Session) -> None:
+    zombie = claimed(session)
+    zombie.step(lambda _: Step({}, output=b"one,"), checkpoint={"done": 1})
+    expire_lease(session, zombie.id)
+    row = claim(session, zombie.id)
+    session.commit()
+    assert row is not None
+    successor = RunningJob(row)
+
+    with pytest.raises(LeaseLost):
+        zombie.step(lambda _: Step({}, output=b"two,"), checkpoint={"done": 2})
+    successor.step(lambda _: Step({}, output=b"two"), checkpoint={"done": 2})
+
+    file_id = stored(session, zombie.id).result_file_id
+    assert file_id is not None
+    assert FileReader(file_id).read() == b"one,two"
+
+
+def test_output_of_a_step_that_is_repeated_is_written_once(session: Session) -> None:
+    add_product("tea")(session)
+    session.commit()
+    job = claimed(session)
+    works = iter([add_product("tea"), add_product("coffee")])
+
+    def work(session: Session) -> Step:
+        next(works)(session)
+        return Step({}, output=b"line\n")
+
+    job.step(work, checkpoint={"done": 1})
+
+    file_id = stored(session, job.id).result_file_id
+    assert file_id is not None
+    assert FileReader(file_id).read() == b"line\n"
+    assert session.scalar(select(func.count()).select_from(StoredFile)) == 1
+
+
+def test_a_process_that_is_to_end_hands_its_job_back_at_once(
+    session: Session, broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(session)
+    broker.delete("celery")
+    monkeypatch.setattr(stopping, "_asked", True)
+
+    with pytest.raises(TurnOver):
+        job.step(add_product("tea"), checkpoint={"groups": 1})
+
+    row = stored(session, job.id)
+    assert (row.status, row.checkpoint, row.stalls) == ("queued", {"groups": 1}, 0)
+    assert session.scalars(select(Product.handle)).all() == ["tea"]
+    assert broker.llen("celery") == 1
+
+
+def test_a_job_handed_back_during_a_long_reading_has_not_stalled(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(session)
+    monkeypatch.setattr(stopping, "_asked", True)
+
+    with pytest.raises(TurnOver):
+        job.renew()
+
+    assert (stored(session, job.id).status, stored(session, job.id).stalls) == ("queued", 0)
+
+
+def test_a_long_reading_keeps_the_lease(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = claimed(session)
+    before = stored(session, job.id).lease_until
+    assert before is not None
+
+    job.renew()
+    assert stored(session, job.id).lease_until == before  # it is fresh enough
+
+    monkeypatch.setattr(job, "_renew_at", 0)
+    job.renew()
+    after = stored(session, job.id)
+    assert after.lease_until is not None
+    assert after.lease_until > before
+    assert after.stalls == 1
+
+
+def test_a_long_reading_notices_that_the_job_was_canceled(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed(session)
+    queue.cancel(session, job.id)
+    session.commit()
+    monkeypatch.setattr(job, "_renew_at", 0)
+
+    with pytest.raises(LeaseLost):
+        job.renew()
+
+
+def test_a_job_that_waits_is_canceled(session: Session) -> None:
+    job = queued(session)
+
+    row = queue.cancel(session, job.id)
+    session.commit()
+
+    assert row.status == "canceled"
+    assert row.finished_at is not None
+    assert claim(session, job.id) is None
+
+
+def test_a_job_that_is_canceled_while_it_runs_keeps_what_it_has_done(session: Session) -> None:
+    job = claimed(session)
+    job.step(add_product("tea"), checkpoint={"groups": 1})
+
+    queue.cancel(session, job.id)
+    session.commit()
+    with pytest.raises(LeaseLost):
+        job.step(add_product("coffee"), checkpoint={"groups": 2})
+
+    row = stored(session, job.id)
+    assert (row.status, row.progress, row.lease_until) == ("canceled", {"processed": 1}, None)
+    assert session.scalars(select(Product.handle)).all() == ["tea"]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
+def test_a_job_that_has_ended_cannot_be_canceled(session: Session, status: str) -> None:
+    job = claimed(session)
+    job.end(status)
+
+    with pytest.raises(Conflict, match=status) as refusal:
+        queue.cancel(session, job.id)
+
+    assert refusal.value.error_code == "job_finished"
+
+
+@pytest.mark.parametrize("change", [queue.cancel, queue.retry])
+@pytest.mark.parametrize("job_id", [0, 2**63])
+def test_no_job_of_that_id_can_be_changed(session: Session, change: Any, job_id: int) -> None:
+    with pytest.raises(NotFound):
+        change(session, job_id)
+
+
+def test_a_retry_knows_what_was_done_before_it(session: Session, broker: Any) -> None:
+    job = claimed(session)
+    job.step(lambda _: Step({"processed": 3}, refused(2, 3, 3)), checkpoint={"groups": 3})
+    job.end("failed", error={"code": "c", "detail": "d"})
+    broker.delete("celery")
+
+    row = queue.retry(session, job.id)
+    session.commit()
+
+    assert (row.status, row.stalls, row.error, row.finished_at) == ("queued", 0, None, None)
+    assert row.checkpoint == {"before": {"groups": 3}}
+    assert broker.llen("celery") == 1
+    again = claim(session, job.id)
+    assert again is not None
+    assert again.attempt == 2
+    assert RunningJob(again).retried_lines() == [2, 3]
+
+
+def test_a_first_run_retries_nothing(session: Session) -> None:
+    job = claimed(session)
+    job.step(lambda _: Step({}, refused(2)), checkpoint={"groups": 1})
+
+    assert job.retried_lines() == []
+
+
+def test_a_step_of_a_retry_settles_what_was_refused_before(session: Session) -> None:
+    job = claimed(session)
+    job.step(lambda _: Step({}, refused(2, 3, 4)), checkpoint={"groups": 3})
+    job.end("succeeded")
+    queue.retry(session, job.id)
+    row = claim(session, job.id)
+    session.commit()
+    assert row is not None
+    again = RunningJob(row)
+
+    again.step(
+        lambda _: Step({}, refused(3), resolved=[2, 3]),
+        checkpoint={**again.checkpoint, "groups": 1},
+    )
+
+    assert error_lines(session) == [3, 4]
+    assert again.retried_lines() == [4]
+
+
+@pytest.mark.parametrize(
+    ("done", "before"),
+    [
+        ({}, {}),
+        ({"groups": 1}, {"before": {"groups": 1}}),
+        ({"before": {"groups": 1}}, {"before": {"groups": 1}}),
+        ({"before": {"a": 1}, "groups": 2}, {"before": {"before": {"a": 1}, "groups": 2}}),
+    ],
+)
+def test_a_retry_that_did_nothing_leaves_the_next_one_what_it_was_given(
+    session: Session, done: dict[str, Any], before: dict[str, Any]
+) -> None:
+    job = claimed(session)
+    job.step(lambda _: Step({}), checkpoint=done)
+    job.end("failed")
+
+    assert queue.retry(session, job.id).checkpoint == before
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "succeeded"])
+def test_what_goes_on_or_is_done_is_not_retried(session: Session, status: str) -> None:
+    job_id = queued(session).id if status == "queued" else claimed(session).id
+    if status == "succeeded":
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(status=status, lease_until=None, finished_at=func.now())
+        )
+        session.commit()
+
+    with pytest.raises(Conflict) as refusal:
+        queue.retry(session, job_id)
+
+    code = "nothing_to_retry" if status == "succeeded" else "job_not_finished"
+    assert refusal.value.error_code == code
+
+
+@pytest.mark.parametrize("column", ["file_id", "result_file_id"])
+def test_a_job_whose_file_has_expired_is_not_retried(session: Session, column: str) -> None:
+    file = StoredFile(size_bytes=0, expired_at=func.now())
+    session.add(file)
+    session.flush()
+    job = claimed(session)
+    job.end("failed")
+    session.execute(update(Job).where(Job.id == job.id).values({column: file.id}))
+    session.commit()
+
+    with pytest.raises(Gone) as refusal:
+        queue.retry(session, job.id)
+
+    assert refusal.value.error_code == "file_expired"
+
+
+def test_an_attempt_from_before_a_cancel_and_a_retry_writes_nothing(session: Session) -> None:
+    zombie = claimed(session)
+    queue.cancel(session, zombie.id)
+    session.commit()
+    queue.retry(session, zombie.id)
+    session.commit()
+
+    with pytest.raises(LeaseLost):
+        zombie.step(add_product("tea"), checkpoint={"groups": 1})
+    row = claim(session, zombie.id)
+    session.commit()
+    assert row is not None
+    with pytest.raises(LeaseLost):
+        zombie.step(add_product("tea"), checkpoint={"groups": 1})
+    with pytest.raises(LeaseLost):
+        zombie.end("succeeded")
+    RunningJob(row).step(add_product("coffee"), checkpoint={"groups": 1})
+
+    assert session.scalars(select(Product.handle)).all() == ["coffee"]

@@ -188,6 +188,7 @@ REFUSED = [
     ("fk_variants_product_id", variant(product_id="999")),
     ("fk_file_chunks_file_id", insert("file_chunks", file_id="999", number="0", content="''")),
     ("fk_jobs_file_id", job(file_id="999")),
+    ("fk_jobs_result_file_id", job(result_file_id="999")),
     ("ck_jobs_status", job(status="'stuck'", finished_at="now()")),
     ("ck_jobs_lease", job(status="'running'")),
     ("ck_jobs_lease", job(lease_until="now()")),

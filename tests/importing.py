@@ -1,0 +1,52 @@
+"""Imports and exports in the test's own process, for tests of what they do."""
+
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from catalog import imports
+from catalog.tasks import import_catalogue
+from jobs import queue
+from models import db
+
+
+class Importer:
+    """Sends files, does their jobs here, and tells what has come of them."""
+
+    def __init__(self, app: Flask, admin: FlaskClient) -> None:
+        self._app = app
+        self._admin = admin
+
+    def __call__(self, content: str | bytes, **query: Any) -> dict[str, Any]:
+        """Import a file; returns the job, with its refused rows as `errors`."""
+        response = self._admin.post(
+            "/api/v1/imports", data=content, content_type="text/csv", query_string=query
+        )
+        assert response.status_code == 202, response.text
+        assert response.get_json()["status"] == "queued"
+        return self.run(response.get_json()["id"])
+
+    def run(self, job_id: int) -> dict[str, Any]:
+        """Do a queued job."""
+        with self._app.app_context():
+            import_catalogue.run(job_id)
+        return self.job(job_id)
+
+    def again(self, job_id: int) -> dict[str, Any]:
+        """Retry a job and do it."""
+        with self._app.app_context():
+            queue.retry(db.session(), job_id)
+            db.session.commit()
+        return self.run(job_id)
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        """The job as the API shows it, with its refused rows."""
+        job: dict[str, Any] = self._admin.get(f"/api/v1/jobs/{job_id}").get_json()
+        errors = self._admin.get(job["links"]["errors"], query_string={"limit": 200})
+        return {**job, "errors": errors.get_json()["data"]}
+
+
+def progress(**counts: int) -> dict[str, int]:
+    """The progress with these counts, and 0 for the others."""
+    return {**imports.NO_PROGRESS, **counts}
