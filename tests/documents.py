@@ -125,8 +125,8 @@ def written(format_: Format, products: list[Document]) -> bytes:
     writer = format_.write(
         Extent(
             metadata=list(keys),
-            options=max(len(product["options"]) for product in products),
-            images=max(len(product["images"]) for product in products),
+            options=max((len(product["options"]) for product in products), default=0),
+            images=max((len(product["images"]) for product in products), default=0),
         )
     )
     return writer.head() + writer.rows(products) + writer.tail()

@@ -1,11 +1,11 @@
 """Which format a file is in: told by its heading, or by whoever sent it."""
 
-from catalog.formats import native, shopify
+from catalog.formats import native, shopify, woocommerce
 from catalog.formats.rows import Format, Open, Options, Reader
 from catalog.formats.table import Table
 from errors import Unreadable
 
-_MODULES: dict[str, Format] = {module.NAME: module for module in (native, shopify)}
+_MODULES: dict[str, Format] = {module.NAME: module for module in (native, shopify, woocommerce)}
 FORMATS = tuple(_MODULES)
 
 
