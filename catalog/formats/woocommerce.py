@@ -23,10 +23,22 @@ from catalog.formats.flat import (
     settle_options,
     text_of,
 )
-from catalog.formats.rows import Group, Open, Options, ProductRows, Reader, Refusal, Row, VariantRow
+from catalog.formats.rows import (
+    Extent,
+    Group,
+    Open,
+    Options,
+    ProductRows,
+    Reader,
+    Refusal,
+    Row,
+    VariantRow,
+    Writer,
+)
 from catalog.formats.sheets import unguarded
 from catalog.formats.spare import folded, variant_key
 from catalog.formats.table import Table
+from catalog.formats.woocommerce_writing import WooWriter
 from errors import Fault
 from models import JSONObject
 
@@ -45,6 +57,11 @@ def matches(headings: frozenset[str]) -> bool:
 def read(open_: Open, options: Options) -> Reader:
     """A reader of this file. Raises Unreadable."""
     return WooReader(Table(open_, options), options)
+
+
+def write(extent: Extent) -> Writer:
+    """A writer whose every product is read back as it was."""
+    return WooWriter(extent, lambda heading: WooReader(Table(heading, Options()), Options()))
 
 
 class WooReader(FlatReader):
@@ -266,7 +283,7 @@ class WooReader(FlatReader):
     def _left_over(self, product: ProductRows, row: Row, index: int, parent: Row | None) -> str:
         """The cell of a column, unless a field tells what it says in this row."""
         line, cells = row
-        cell, field = cells[index], self._fields[index]
+        cell, field = unguarded(cells[index]), self._fields[index]
         if not cell.strip():
             return ""
         if row is not parent:
@@ -276,14 +293,14 @@ class WooReader(FlatReader):
             is_told = field in _OF_PRODUCTS | _OF_VARIANTS or (field, cell) == ("type", "simple")
         else:
             is_told = self._is_told_of_parent(product, cells, index)
-        return "" if is_told and _is_told_whole(field, cell.strip()) else cell
+        return "" if is_told and _is_told_whole(field, cell.strip()) else cells[index]
 
     def _is_told_of_parent(self, product: ProductRows, cells: Sequence[str], index: int) -> bool:
-        cell, field = cells[index], self._fields[index]
+        cell, field = unguarded(cells[index]), self._fields[index]
         if field == "attribute":
             return cell in product.options
         if field == "attribute values":
-            name = next(cells[n] for n, v in self._options if v == index)
+            name = next(unguarded(cells[n]) for n, v in self._options if v == index)
             values_ = [v.options[name] for v in product.variants if name in v.options]
             return bool(cell == columns.joined(dict.fromkeys(values_)))
         if field == "sku":
@@ -299,13 +316,14 @@ class WooReader(FlatReader):
         parent: Row | None,
     ) -> bool:
         cells = row[1]
-        cell, field = cells[index], self._fields[index]
+        cell, field = unguarded(cells[index]), self._fields[index]
         if field == "attribute":
             value = next(v for n, v in self._options if n == index)
             is_any = not cells[value].strip()
-            return not is_any or (parent is not None and parent[1][index] == cell)
+            return not is_any or (parent is not None and parent[1][index] == cells[index])
         if field == "name":
-            return cell == columns.variation_name(product.fields.get("name"), options)
+            name: str | None = product.fields.get("name")
+            return cell == columns.variation_name(name, options)
         if field in ("parent", "attribute values") or field in _OF_VARIANTS:
             return True
         return (field, cell) in (("type", "variation"), ("status", "1"))

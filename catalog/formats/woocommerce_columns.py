@@ -68,10 +68,16 @@ def attribute_pairs(columns: Iterable[str]) -> list[tuple[str, str]]:
     return [(f"attribute {n} name", f"attribute {n} value(s)") for n in sorted(found)]
 
 
+def attribute_number(heading: str) -> int:
+    """Which attribute a heading is of; 0: none."""
+    match = _ATTRIBUTE.fullmatch(canonical(heading))
+    return int(match[1]) if match else 0
+
+
 def is_bound(heading: str) -> bool:
     """Whether a heading means something to the reader, beside being kept."""
     name = canonical(heading)
-    return name in _BOUND or _ATTRIBUTE.fullmatch(name) is not None
+    return name in _BOUND or attribute_number(heading) > 0
 
 
 def is_about_variants(heading: str) -> bool:
@@ -192,6 +198,7 @@ FORMAT = FlatFormat(
     about_variants=is_about_variants,
     finish_variant=finish_variant,
 )
+WEIGHTS = tuple(f"Weight ({unit})" for unit in _GRAMS)
 _BOUND = frozenset(
     {
         *FORMAT.handle_columns,
