@@ -110,7 +110,7 @@ class WooReader(FlatReader):
         line, cells = row
         if len(cells) != len(self._heading) or not any(cell.strip() for cell in cells):
             return ""
-        if handle := self._said(cells, self._handle):
+        if handle := self._own_handle(cells):
             return f"handle:{handle}"
         sku, own_id = self._said(cells, self._sku), self._said(cells, self._id)
         if "variation" in self._types(cells):
@@ -123,6 +123,10 @@ class WooReader(FlatReader):
     def _said(self, cells: Sequence[str], index: int) -> str:
         """A cell in the form in which rows name each other; blank if there is no such column."""
         return unguarded(cells[index].strip()).lstrip("'") if index != _MISSING else ""
+
+    def _own_handle(self, cells: Sequence[str]) -> str:
+        """The handle that our own exports give."""
+        return unguarded(cells[self._handle].strip()) if self._handle != _MISSING else ""
 
     def _types(self, cells: Sequence[str]) -> set[str]:
         """The words of a row's type: one of them, and `virtual` or `downloadable`."""
@@ -146,7 +150,7 @@ class WooReader(FlatReader):
     def _unidentified(self, row: Row) -> Refusal | None:
         """Why a row cannot be told which product it is of."""
         line, cells = row
-        if len(cells) != len(self._heading) or self._said(cells, self._handle):
+        if len(cells) != len(self._heading) or self._own_handle(cells):
             return None
         index = self._parent if "variation" in self._types(cells) else self._sku
         if self._said(cells, index):
@@ -161,7 +165,7 @@ class WooReader(FlatReader):
 
     def _read_product(self, product: ProductRows, rows: Sequence[Row]) -> None:
         line, cells = rows[0]
-        product.found_by_sku = not self._said(cells, self._handle)
+        product.found_by_sku = not self._own_handle(cells)
         product.handle = ""
         if not product.found_by_sku:
             product.handle = self._cell(line, cells, self._handle, values.handle)

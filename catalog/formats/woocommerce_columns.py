@@ -150,7 +150,7 @@ def option(cell: str) -> str:
 
 def variation_name(product: str | None, options: Mapping[str, str]) -> str:
     """What WooCommerce calls a variation, unless somebody has given it another name."""
-    return f"{product} - {', '.join(options.values())}"
+    return f"{product} - {', '.join(options.values())}" if options else f"{product}"
 
 
 def _grams(factor: Decimal, cell: str) -> Decimal:

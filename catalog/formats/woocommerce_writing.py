@@ -104,7 +104,7 @@ class WooWriter(SheetWriter):
             if not is_simple:
                 row |= {"Type": "variation", "Published": "1"}
                 row["Name"] = columns.variation_name(product["name"], options)
-            row |= _variant_cells(variant, exact) | _attributes(names, options)
+            row.update(_variant_cells(variant, exact) | _attributes(names, options))
             if variant["price"] is None and variant["compare_at_price"] is not None:
                 said["variant"] = {"compare_at_price": variant["compare_at_price"]}
             if {n: columns.option(v) for n, v in options.items() if n in names} != options:
