@@ -20,12 +20,17 @@ class Importer:
 
     def __call__(self, content: str | bytes, **query: Any) -> dict[str, Any]:
         """Import a file; returns the job, with its refused rows as `errors`."""
+        return self.run(self.send(content, **query))
+
+    def send(self, content: str | bytes, **query: Any) -> int:
+        """Send a file; returns the id of the job that waits."""
         response = self._admin.post(
             "/api/v1/imports", data=content, content_type="text/csv", query_string=query
         )
         assert response.status_code == 202, response.text
         assert response.get_json()["status"] == "queued"
-        return self.run(response.get_json()["id"])
+        job_id: int = response.get_json()["id"]
+        return job_id
 
     def run(self, job_id: int) -> dict[str, Any]:
         """Do a queued job."""
@@ -33,11 +38,15 @@ class Importer:
             import_catalogue.run(job_id)
         return self.job(job_id)
 
-    def again(self, job_id: int) -> dict[str, Any]:
-        """Retry a job and do it."""
+    def renew(self, job_id: int) -> None:
+        """Queue a job for a retry."""
         with self._app.app_context():
             queue.retry(db.session(), job_id)
             db.session.commit()
+
+    def again(self, job_id: int) -> dict[str, Any]:
+        """Retry a job and do it."""
+        self.renew(job_id)
         return self.run(job_id)
 
     def job(self, job_id: int) -> dict[str, Any]:

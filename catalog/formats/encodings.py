@@ -11,7 +11,10 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
+from catalog.formats.rows import Open
 from errors import Unreadable
+
+SAMPLE = 256 * 1024  # bytes, by which encoding and delimiter are told
 
 _NAMES = {
     "utf-8": "utf-8",
@@ -58,6 +61,22 @@ class Encoding:
         """The text of a file's first bytes, where they may end within a character."""
         errors = "replace" if self.strict else self._errors
         return without_mark(codecs.getincrementaldecoder(self.codec)(errors).decode(sample))
+
+    def misfit(self, line: int) -> Unreadable:
+        """The error for a file that is not in this encoding, near a line."""
+        detail = f"Near line {line}: the file is not {self.name}."
+        return Unreadable(detail, code="invalid_encoding")
+
+
+def beginning(open_: Open) -> bytes:
+    """The first bytes of a file."""
+    return io.BufferedReader(open_(), 64 * 1024).read(SAMPLE)
+
+
+def of_json(open_: Open, given: str | None) -> Encoding:
+    """The encoding of a file of JSON: UTF-8 unless its mark or somebody says otherwise."""
+    found = of(beginning(open_), given)
+    return found if found.strict else Encoding("utf-8", "utf-8", strict=False)
 
 
 def of(sample: bytes, given: str | None) -> Encoding:

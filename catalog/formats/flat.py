@@ -24,7 +24,7 @@ from catalog.formats.cells import integer, label
 from catalog.formats.rows import Group, Options, ProductRows, Refusal, Row, VariantRow
 from catalog.formats.sheets import unguarded
 from catalog.formats.spare import EXACT, OWN_COLUMNS, Exact, folded, variant_key
-from catalog.formats.table import Table
+from catalog.formats.table import Sheet
 from errors import Fault, Unreadable
 from models import JSONObject
 
@@ -54,11 +54,18 @@ class FlatFormat:
     option_pairs: Sequence[tuple[str, str]]
     image: Columns = ()
     canonical: Callable[[str], str] = str.lower
-    about_variants: Callable[[str], bool] = lambda _: False
     point: str | None = "."  # for decimals, where nothing in the column says otherwise
+    about_variants: Callable[[str], bool] = lambda _: False
     finish_product: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_variant: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_options: Callable[[dict[str, str]], dict[str, str]] = dict  # a copy: no change
+
+    @property
+    def headings(self) -> AbstractSet[str]:
+        """Every heading that means something here, in lower case."""
+        fields = (*self.product, *self.variant, *self.image)
+        names = (name for pair in self.option_pairs for name in pair)
+        return {EXACT, *self.handle_columns, *(name for name, _, _ in fields), *names}
 
 
 # A row with one of these describes a variant, even if it has an image and no options.
@@ -86,11 +93,12 @@ class FlatReader:
 
     report_media_type = mending.MEDIA_TYPE
 
-    def __init__(self, format_: FlatFormat, table: Table, options: Options) -> None:
+    def __init__(self, format_: FlatFormat, table: Sheet, options: Options) -> None:
         self.format = format_
         self._table = table
-        self._heading = table.heading
-        self._index = _positions(self._heading, format_.canonical)
+        self._heading = distinct(table.heading, format_.headings)
+        numbered = reversed([*enumerate(self._heading)])
+        self._index = {format_.canonical(name): index for index, name in numbered}
         self._columns = frozenset(self._index)
         self._handle = self._handle_column()
         self._product = self._bind(format_.product)
@@ -338,12 +346,19 @@ class FlatReader:
         return self._table.number(index, rule, point)
 
 
-def _positions(heading: Sequence[str], canonical: Callable[[str], str]) -> dict[str, int]:
-    positions: dict[str, int] = {}
-    for index, name in enumerate(heading):
-        if positions.setdefault(canonical(name), index) != index and name:
+def distinct(heading: Sequence[str], used: AbstractSet[str]) -> list[str]:
+    """The heading with a number behind each name that has stood before.
+
+    Raises Unreadable if it is one that means something: which of the two is it?
+    """
+    seen: dict[str, int] = {}
+    names: list[str] = []
+    for name in heading:
+        number = seen[name.lower()] = seen.get(name.lower(), 0) + 1
+        if number > 1 and name.lower() in used:
             raise Unreadable(f"The heading holds {name} twice.", code="duplicate_column")
-    return positions
+        names.append(f"{name} ({number})" if name and number > 1 else name)
+    return names
 
 
 def text_of(cell: str) -> str:

@@ -8,6 +8,7 @@ decimals or for thousands is refused, not guessed.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -146,6 +147,12 @@ class NumberColumn:
 
     def _is_currency(self, beside: str) -> bool:
         return self._is_money and _CURRENCY.fullmatch(beside) is not None
+
+
+def unambiguous(number: Decimal) -> str:
+    """An exact number as a cell that no column's notation can make another one of."""
+    digits = f"{number:f}"
+    return f"{digits}0" if _EITHER.fullmatch(digits) else digits
 
 
 def _in_plain_digits(digits: str, point: str) -> str | None:

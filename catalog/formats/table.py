@@ -7,6 +7,7 @@ and a clear `Unreadable` with the line for a file that cannot be read to its end
 import csv
 import io
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -22,7 +23,6 @@ from models import JSONObject
 csv.field_size_limit(2 * 1024 * 1024)
 
 MAX_LINE = 8 * 1024 * 1024  # characters
-SAMPLE = 256 * 1024  # bytes, by which encoding and delimiter are told
 
 _CHUNK = 64 * 1024  # characters
 
@@ -36,42 +36,24 @@ _ESCAPED_QUOTE = r'\\"(?=[^{0}\r\n"]|"[{0}\r\n])'
 _END = "\0end of file\0"
 
 
-class Table:
-    """A CSV file and its heading; without one (`headed` is false) the columns are #1, #2 and so on."""
+class Sheet(ABC):
+    """Rows of cells below a heading, and what its columns of numbers tell of themselves."""
 
-    def __init__(self, open_: Open, options: Options, *, headed: bool = True) -> None:
-        self._open = open_
-        sample = io.BufferedReader(open_(), 64 * 1024).read(SAMPLE)
-        self.encoding = encodings.of(sample, options.encoding)
-        self._misfit: int | None = None  # the first line that is not in this encoding
+    heading: list[str]
+    delimiter = ","
+
+    def __init__(self) -> None:
         self._numbers: dict[str, NumberColumn] = {}
-        lines = io.StringIO(self.encoding.beginning(sample), newline="").readlines()
-        complete = lines if len(sample) < SAMPLE or len(lines) == 1 else lines[:-1]
-        self._skipped = _SEP.fullmatch(complete[0]) if complete else None
-        dialect = _dialect(complete[1:] if self._skipped else complete, options, self._skipped)
-        self.delimiter, self._escaped_quote = dialect
-        first = next(self._records(), (0, [""]))[1]
-        self._headed = headed
-        self.heading = (
-            [" ".join(name.split()) for name in first]
-            if headed
-            else [f"#{number}" for number in range(1, len(first) + 1)]
-        )
-        if not any(first):
-            raise Unreadable("The file is empty: it has no heading.", code="empty_file")
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """Every record below the heading, blank lines left out. Raises Unreadable."""
 
     @property
     def about(self) -> JSONObject:
-        """What the job's result tells of the file; `notes` only where there is something odd."""
-        told: JSONObject = {"encoding": self.encoding.name, "delimiter": self.delimiter}
-        if numbers := {
-            name: column.about for name, column in self._numbers.items() if column.about
-        }:
-            told["numbers"] = numbers
-        if self._misfit is not None:
-            first = f"Line {self._misfit}, and perhaps later ones, hold bytes that are not"
-            told["notes"] = [f"{first} {self.encoding.name}: they are read as windows-1252."]
-        return told
+        """What the job's result tells of the file."""
+        numbers = {name: column.about for name, column in self._numbers.items() if column.about}
+        return {"numbers": numbers} if numbers else {}
 
     def number(
         self, index: int, rule: Callable[[str], Any], point: str | None
@@ -83,6 +65,38 @@ class Table:
 
     def _column(self, index: int) -> Iterator[str]:
         return (cells[index] for _, cells in self.rows() if index < len(cells))
+
+
+class Table(Sheet):
+    """A CSV file; if it is not `headed`, its columns are #1, #2 and so on."""
+
+    def __init__(self, open_: Open, options: Options, *, headed: bool = True) -> None:
+        super().__init__()
+        self._open = open_
+        sample = encodings.beginning(open_)
+        self.encoding = encodings.of(sample, options.encoding)
+        self._misfit: int | None = None  # the first line that is not in this encoding
+        lines = io.StringIO(self.encoding.beginning(sample), newline="").readlines()
+        complete = lines if len(sample) < encodings.SAMPLE or len(lines) == 1 else lines[:-1]
+        self._skipped = _SEP.fullmatch(complete[0]) if complete else None
+        dialect = _dialect(complete[1:] if self._skipped else complete, options, self._skipped)
+        self.delimiter, self._escaped_quote = dialect
+        first = next(self._records(), (0, [""]))[1]
+        # The report of the refused rows of a file without a heading gives it one.
+        self._headed = headed or first[0] == "#1"
+        names = first if self._headed else [f"#{number}" for number, _ in enumerate(first, 1)]
+        self.heading = [" ".join(name.split()) for name in names]
+        if not any(first):
+            raise Unreadable("The file is empty: it has no heading.", code="empty_file")
+
+    @property
+    def about(self) -> JSONObject:
+        """What the job's result tells of the file; `notes` only where there is something odd."""
+        told = {"encoding": self.encoding.name, "delimiter": self.delimiter, **super().about}
+        if self._misfit is not None:
+            first = f"Line {self._misfit}, and perhaps later ones, hold bytes that are not"
+            told["notes"] = [f"{first} {self.encoding.name}: they are read as windows-1252."]
+        return told
 
     def rows(self) -> Iterator[Row]:
         """Every record below the heading, blank lines left out. Raises Unreadable."""
@@ -131,8 +145,7 @@ class Table:
                     yield line, cells
                 line = reader.line_num + 1
         except UnicodeError:
-            detail = f"Near line {reader.line_num + 1}: the file is not {self.encoding.name}."
-            raise Unreadable(detail, code="invalid_encoding") from None
+            raise self.encoding.misfit(reader.line_num + 1) from None
         except csv.Error as error:
             detail = f"Line {line}: {error}. Is a quote opened there and not closed?"
             raise Unreadable(detail, code="malformed_csv") from None
