@@ -142,3 +142,9 @@ class Unreadable(PushcartError):
     """A catalogue file that cannot be read at all; fails its job with this one reason."""
 
     status, code = 422, "unreadable_file"
+
+
+class Stopped(PushcartError):
+    """An import that was to end at the first refused row, and did."""
+
+    status, code = 422, "stopped_at_error"

@@ -8,7 +8,7 @@ from api import context, docs, express, health, operations, problems
 from api.commands import cli
 from api.lean import LeanFlask
 from api.logs import configure_logging
-from api.v1 import batch, imports, jobs, keys, products, variants
+from api.v1 import batch, exports, imports, jobs, keys, products, variants
 from config import settings
 from models import db
 from schemas import ma
@@ -43,6 +43,7 @@ def create_app() -> Flask:
     app.register_blueprint(batch.blueprint, url_prefix="/api/v1/products/batch")
     app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
     app.register_blueprint(imports.blueprint, url_prefix="/api/v1/imports")
+    app.register_blueprint(exports.blueprint, url_prefix="/api/v1/exports")
     app.register_blueprint(jobs.blueprint, url_prefix="/api/v1/jobs")
     app.register_blueprint(keys.blueprint, url_prefix="/api/v1/keys")
     app.register_blueprint(docs.blueprint)

@@ -1,25 +1,21 @@
 """What a request brings: its JSON body and its query parameters, read strictly."""
 
-import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import request
 
+import strict_json
 import values
 from errors import BadRequest, Fault, FieldFault, Invalid, UnsupportedMediaType
 from models import JSONObject
-from values import Scientific
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_LIMIT = 200
-MAX_DEPTH = 100  # far below where Python's recursion or PostgreSQL's stack would end
 
 
 def json_object(*media_types: str) -> JSONObject:
@@ -32,7 +28,6 @@ def json_object(*media_types: str) -> JSONObject:
     if request.mimetype not in accepted:
         raise UnsupportedMediaType(f"Send the body as {' or '.join(accepted)}.")
     value = _parse(request.get_data())
-    _check_depth(value)
     if not isinstance(value, dict):
         raise Invalid(
             "The body must be a JSON object.", [FieldFault("invalid_type", "must be an object", "")]
@@ -42,63 +37,12 @@ def json_object(*media_types: str) -> JSONObject:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(
-            body.decode(),
-            object_pairs_hook=_without_duplicates,
-            parse_float=_finite,
-            parse_constant=_refuse_constant,
-        )
-    except BadRequest:
-        raise
+        return strict_json.value(body.decode())
     except UnicodeDecodeError as error:
         detail = f"The body is not UTF-8: byte {error.start} does not belong there."
         raise BadRequest(detail, code="invalid_encoding") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise BadRequest(
-            f"The body is not JSON: {error.msg} ({where}).", code="invalid_json"
-        ) from None
-    except RecursionError:
-        raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
-    except ValueError:  # Python refuses to read integers of more than 4,300 digits
-        raise BadRequest("The body holds a number that is too long.", code="invalid_json") from None
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise BadRequest("The body is nested too deeply.", code="invalid_json")
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> JSONObject:
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise BadRequest(f"The name {twice!r} stands twice in one object.", code="duplicate_name")
-    return names
-
-
-def _finite(digits: str) -> Decimal:
-    try:
-        if math.isfinite(float(digits)):
-            return Scientific(digits) if "e" in digits.lower() else Decimal(digits)
-    except InvalidOperation:  # an exponent of twenty digits, which float() takes for zero
-        pass
-    raise BadRequest("The body holds a number that is out of range.", code="invalid_json")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise BadRequest(f"{name} is not JSON.", code="invalid_json")
+    except Fault as fault:
+        raise BadRequest(f"The body {fault.detail}.", code=fault.code) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +88,16 @@ def choice(name: str, words: Iterable[str], description: str, default: Any = Non
     allowed = tuple(words)
     schema = {"type": "string", "enum": list(allowed)}
     return Parameter(name, partial(values.choice, allowed), schema, description, default)
+
+
+def flag(name: str, description: str) -> Parameter:
+    """A parameter that is true or false; false without it."""
+    schema = {"type": "boolean", "default": False}
+    return Parameter(name, _is_true, schema, description, default=False)
+
+
+def _is_true(sent: str) -> bool:
+    return values.choice(("true", "false"), sent) == "true"
 
 
 def _limit(sent: str) -> int:

@@ -94,8 +94,9 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes anything, and is committed."""
-        return self.scope is not None and self.scope.endswith(":write")
+        """Whether it changes anything, and is committed: a POST does, if only by making a job."""
+        is_post = idempotency.HEADER in self.headers
+        return is_post or (self.scope is not None and self.scope.endswith(":write"))
 
     def arguments(self, given: JSONObject, query_string: str) -> JSONObject:
         """What the view takes: the address's variables and the query. Raises BadRequest."""

@@ -21,7 +21,7 @@ from schemas import Money, ProductSchema, Timestamp, VariantSchema, Weight
 
 def _document(source: str) -> str:
     """SQL for the document (text) of the product in `source`, a relation with its columns."""
-    return f"(SELECT row_to_json(d)::text FROM (SELECT {_columns(ProductSchema(), source)}) d)"
+    return f"(SELECT row_to_json(d)::text FROM (SELECT {columns(ProductSchema(), source)}) d)"
 
 
 def render(session: Session, product_ids: Sequence[int]) -> Sequence[Row[Any]]:
@@ -41,12 +41,13 @@ def render_outdated(session: Session, limit: int = 1000) -> int:
     return len(ids)
 
 
-def _columns(schema: Schema, source: str) -> str:
+def columns(schema: Schema, source: str) -> str:
+    """SQL for the schema's fields of `source`, in their JSON forms and under their JSON names."""
     # `metadata_` in Python is `metadata` in the table: the declarative base owns the plain name.
-    columns = {name: (field.attribute or name).rstrip("_") for name, field in schema.fields.items()}
+    stored = {name: (field.attribute or name).rstrip("_") for name, field in schema.fields.items()}
     return ", ".join(
         f'{_value(schema.fields[name], f"{source}.{column}")} AS "{name}"'
-        for name, column in columns.items()
+        for name, column in stored.items()
     )
 
 
@@ -79,7 +80,7 @@ def _list(field: fields.List, column: str) -> str:  # type: ignore[type-arg]  # 
         return column
     return (
         "(SELECT coalesce(json_agg(row_to_json(i) ORDER BY i.id), '[]')"
-        f" FROM (SELECT {_columns(VariantSchema(), 'v')} FROM variants v"
+        f" FROM (SELECT {columns(VariantSchema(), 'v')} FROM variants v"
         f" WHERE v.product_id = {source}.id) i)"
     )
 

@@ -13,7 +13,7 @@ from tests.processes import ROOT
 FLOORS = (
     ("config", "errors"),
     ("values", "models"),
-    ("schemas", "reads"),
+    ("schemas", "reads", "strict_json"),
     ("jobs",),
     ("access", "catalog", "orders", "notify"),
     ("api",),

@@ -13,6 +13,7 @@ FAULTS = {
     "in_the_past": "must lie in the future",
     "invalid_cursor": "is not a cursor of this list",
     "invalid_header": "is not what this header may be",
+    "invalid_json": "is not JSON",
     "invalid_idempotency_key": "is not what this header may be",
     "invalid_type": "is another kind of JSON value than is wanted",
     "lone_surrogate": "holds half of a surrogate pair",

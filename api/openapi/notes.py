@@ -46,6 +46,7 @@ TAGS: Mapping[str, str] = {
     "batch": "Hundreds of products in one request.",
     "variants": "Price and stock, for those who know only the SKU.",
     "imports": "Catalogue files: one goes in, a job comes out.",
+    "exports": "Products as catalogue files: a selection goes in, a job comes out.",
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
     "health": "For those who run it.",

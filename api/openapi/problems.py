@@ -142,7 +142,7 @@ PROBLEMS = (
     Problem(400, "invalid_json", "The body is not JSON: Expecting value.", _json),
     Problem(400, "invalid_header", "The header If-Match must be * or entity tags.", _conditional),
     Problem(400, "invalid_encoding", "The body is not UTF-8.", _json),
-    Problem(400, "duplicate_name", "The name 'price' stands twice in one object.", _json),
+    Problem(400, "duplicate_name", "The body holds the name 'price' twice in one object.", _json),
     Problem(401, "key_missing", "This needs a key: send `Authorization: Bearer …`.", _keyed),
     Problem(400, "invalid_idempotency_key", "The header Idempotency-Key is not one.", _repeatable),
     Problem(401, "key_unknown", "The key is not known.", _keyed),

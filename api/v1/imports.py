@@ -3,15 +3,16 @@
 from hashlib import blake2b
 from typing import IO, Self
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import FormDataParser
 
-from api.inputs import choice
+from api.inputs import JSON, Parameter, choice, flag
 from api.operations import Answer, Body, operation
-from api.v1.jobs import public
+from api.v1.jobs import accepted, public
+from catalog import import_options, staging
 from catalog.formats.detection import FORMATS
 from catalog.tasks import import_catalogue
 from config import settings
@@ -19,14 +20,16 @@ from errors import FieldFault, Invalid, UnsupportedMediaType
 from jobs import queue
 from jobs.files import FileWriter, copy
 from models import JSONObject, db
-from schemas import JobSchema
+from schemas import MAX_OPTIONS, JobSchema
 
 blueprint = Blueprint("imports", __name__)
 
-_RAW_TYPES = ("text/csv", "application/csv", "text/plain", "application/octet-stream")
+_RAW_TYPES = (
+    *("text/csv", "application/csv", "text/plain", "application/octet-stream"),
+    *(JSON, "application/x-ndjson"),
+)
 _MULTIPART = "multipart/form-data"
 _FILE: JSONObject = {"type": "string", "format": "binary", "minLength": 1}
-_POLL_SECONDS = "1"
 
 
 class Upload(FileWriter):
@@ -120,30 +123,74 @@ def _one_file() -> Invalid:
     return Invalid("Send one form part, named file; options go into the query.", [fault])
 
 
+_OPTIONS = (
+    choice("format", ("auto", *FORMATS), "The file's format.", default="auto"),
+    choice(
+        "mode",
+        staging.MODES,
+        "Which rows take effect: all of them, those of new products, or those of products that"
+        " are there. The others are refused.",
+        default="upsert",
+    ),
+    flag(
+        "dry_run",
+        "Do all the checks and write nothing: the job's result file tells, in a line for each"
+        " product, what would be created or changed.",
+    ),
+    choice(
+        "blank",
+        import_options.BLANK,
+        "What a blank cell does with the value that is stored. An absent column always keeps it.",
+        default="keep",
+    ),
+    choice(
+        "on_error",
+        import_options.ON_ERROR,
+        "Whether a row that is refused ends the import: what stands before its product is done"
+        " then, and nothing after it. A retry goes on from there.",
+        default="continue",
+    ),
+    Parameter(
+        "encoding",
+        import_options.encoding,
+        {"type": "string", "enum": list(import_options.ENCODINGS)},
+        "How the file's text is encoded, by any name that Python knows for one of these; without"
+        " it, that is found out.",
+    ),
+    Parameter(
+        "delimiter",
+        import_options.delimiter,
+        {"type": "string", "enum": list(import_options.DELIMITERS)},
+        "What stands between two cells of a CSV file; without it, that is found out.",
+    ),
+    Parameter(
+        "mapping",
+        import_options.mapping,
+        {"type": "string", "contentMediaType": JSON},
+        "For a CSV file of any other kind: a JSON object of our fields and the columns that feed"
+        f" them. The fields are {', '.join(import_options.MAPPED_FIELDS[: -2 * MAX_OPTIONS])},"
+        " `option1_name`, `option1_value` and so on.",
+    ),
+)
+_DEFAULTS = {parameter.name: parameter.default for parameter in _OPTIONS}
+
+
 @blueprint.post("")
 @operation(
     "products:write",
-    query=(choice("format", ("auto", *FORMATS), "The file's format.", default="auto"),),
+    query=_OPTIONS,
     body=Body(_FILE, (*_RAW_TYPES, _MULTIPART), reader=_received),
     answers={202: Answer("A job imports it.", JobSchema, headers=("Location", "Retry-After"))},
 )
 def create_import(query: JSONObject, sent: Upload) -> ResponseReturnValue:
-    """Take in a catalogue file, as the body or as the form's `file`; a job imports it."""
-    chosen = query["format"]
+    """Take in a catalogue file, as the body or as the form's `file`; a job imports it.
+
+    Columns and rows that the file lacks never delete anything. A row that is refused has no
+    effect, and the job's `errors` say why.
+    """
     sent.finish(db.session(), sent.filename)
+    chosen = {name: value for name, value in query.items() if value != _DEFAULTS[name]}
     job = queue.enqueue(
-        db.session(),
-        import_catalogue,
-        kind="import",
-        params={} if chosen == "auto" else {"format": chosen},
-        file_id=sent.file_id,
+        db.session(), import_catalogue, kind="import", params=chosen, file_id=sent.file_id
     )
-    return _accepted(public(job))
-
-
-def _accepted(job: JSONObject) -> Response:
-    response = jsonify(job)
-    response.status_code = 202
-    response.headers["Location"] = job["links"]["self"]
-    response.headers["Retry-After"] = _POLL_SECONDS
-    return response
+    return accepted(public(job))

@@ -3,14 +3,17 @@
 Each function takes a cell that is not blank and returns the stored form, or raises `Fault`.
 """
 
-import json
 import re
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from marshmallow import ValidationError
+
+import strict_json
 import values
 from errors import Fault
+from schemas import FreeObject, faults_of
 
 _INTEGER = re.compile(r"(-?[0-9]{1,12})(\.0*)?")
 _SPREADSHEET_NUMBER = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]+", re.IGNORECASE)
@@ -85,14 +88,11 @@ def boolean(cell: str) -> bool:
 def json_object(cell: str) -> dict[str, Any]:
     """A JSON object in a cell."""
     try:
-        found = json.loads(cell, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise Fault("invalid_json", "is not JSON") from None
-    if not isinstance(found, dict):
-        raise Fault("invalid_type", "is not a JSON object")
-    values.text(json.dumps(found, ensure_ascii=False), values.DESCRIPTION_LIMIT)
+        found: dict[str, Any] = _FREE_OBJECT.deserialize(strict_json.value(cell))
+    except ValidationError as error:
+        fault = faults_of(error)[0]
+        raise Fault(fault.code, fault.detail) from None
     return found
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+_FREE_OBJECT = FreeObject()

@@ -6,18 +6,25 @@ refusal are the same for all:
 - a wrong cell of a variant or an image refuses its row alone;
 - a wrong cell of the product refuses the product with all its rows, since half of it would lie;
 - a product of whose variants none is left is refused too.
+
+Columns that feed no field are kept in `metadata`: see `spare`.
 """
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import values
-from catalog.formats.cells import label
+from catalog.formats import mending, numbers
+from catalog.formats.cells import integer, label
 from catalog.formats.rows import Group, Options, ProductRows, Refusal, Row, VariantRow
-from catalog.formats.table import Table
+from catalog.formats.sheets import unguarded
+from catalog.formats.spare import EXACT, OWN_COLUMNS, Exact, folded, variant_key
+from catalog.formats.table import Sheet
 from errors import Fault, Unreadable
 from models import JSONObject
 
@@ -33,7 +40,12 @@ def _as_read(_fields: JSONObject, _columns: frozenset[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FlatFormat:
-    """The declaration of a format; the `finish` functions settle what depends on several cells."""
+    """The declaration of a format; the `finish` functions settle what depends on several cells.
+
+    `canonical` makes of a heading the name by which the declaration means it.
+    `about_variants` tells of a column without a place, by its heading in lower case, whether it is
+    about variants.
+    """
 
     name: str
     handle_columns: Sequence[str]
@@ -41,16 +53,34 @@ class FlatFormat:
     variant: Columns
     option_pairs: Sequence[tuple[str, str]]
     image: Columns = ()
+    canonical: Callable[[str], str] = str.lower
+    point: str | None = "."  # for decimals, where nothing in the column says otherwise
+    about_variants: Callable[[str], bool] = lambda _: False
     finish_product: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_variant: Callable[[JSONObject, frozenset[str]], None] = _as_read
     finish_options: Callable[[dict[str, str]], dict[str, str]] = dict  # a copy: no change
 
+    @property
+    def headings(self) -> AbstractSet[str]:
+        """Every heading that means something here, in lower case."""
+        fields = (*self.product, *self.variant, *self.image)
+        names = (name for pair in self.option_pairs for name in pair)
+        return {EXACT, *self.handle_columns, *(name for name, _, _ in fields), *names}
+
 
 # A row with one of these describes a variant, even if it has an image and no options.
 _TELLING = {"sku", "price"}
+# What a blank cell can clear: a product has a name and a status whatever happens.
+_CLEARABLE = frozenset(
+    {
+        *("description", "vendor", "category", "tags", "images", "metadata", "sku", "price"),
+        *("compare_at_price", "barcode", "weight_grams", "stock", "backorder"),
+    }
+)
+_NOTHING_SAID = Exact()
 
 
-class _RowRefused(Exception):
+class RowRefused(Exception):
     """Ends the reading of a row; carries the refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -61,12 +91,14 @@ class _RowRefused(Exception):
 class FlatReader:
     """Reads the rows of one file, whose heading it knows, into products."""
 
-    def __init__(self, format_: FlatFormat, table: Table, options: Options) -> None:
+    report_media_type = mending.MEDIA_TYPE
+
+    def __init__(self, format_: FlatFormat, table: Sheet, options: Options) -> None:
         self.format = format_
         self._table = table
-        self._blank_clears = options.blank_clears
-        self._heading = table.heading
-        self._index = _positions(self._heading)
+        self._heading = distinct(table.heading, format_.headings)
+        numbered = reversed([*enumerate(self._heading)])
+        self._index = {format_.canonical(name): index for index, name in numbered}
         self._columns = frozenset(self._index)
         self._handle = self._handle_column()
         self._product = self._bind(format_.product)
@@ -77,9 +109,23 @@ class FlatReader:
             for name, value in format_.option_pairs
             if name in self._index and value in self._index
         ]
+        self._kept = self._without_place()
+        self._kept_cells = _getter(self._kept)
+        self._outdone = _outdone(self._product)
+        self._keeps = bool(self._kept or self._outdone)
+        self._exact = self._index.get(EXACT)
+        clears = options.blank_clears
+        self._product_clears = _clearable([*self._product, *self._image]) if clears else frozenset()
+        self._variant_clears = _clearable(self._variant) if clears else frozenset()
+
+    def _without_place(self) -> list[int]:
         bound = (*self._product, *self._variant, *self._image)
         used = {self._handle, *(i for i, _, _ in bound), *(i for p in self._options for i in p)}
-        self.ignored_columns = [n for i, n in enumerate(self._heading) if i not in used and n]
+        return [
+            index
+            for index, name in enumerate(self._heading)
+            if index not in used and name and name.lower() not in OWN_COLUMNS
+        ]
 
     def column_of(self, field: str) -> str | None:
         """The file's own name for the column that feeds a product's field, if it has one."""
@@ -90,8 +136,8 @@ class FlatReader:
         """What the job's result tells of the file."""
         return {
             "format": self.format.name,
-            "delimiter": self._table.delimiter,
-            "ignored_columns": self.ignored_columns,
+            **self._table.about,
+            "kept_columns": [self._heading[index] for index in self._kept],
         }
 
     def keyed(self) -> Iterator[tuple[str, Row]]:
@@ -99,7 +145,15 @@ class FlatReader:
         width, handle = len(self._heading), self._handle
         for row in self._table.rows():
             key = row[1][handle].strip() if len(row[1]) == width else ""
+            if key[:1] == "'":
+                key = unguarded(key)
             yield (key if key.isascii() else unicodedata.normalize("NFC", key)), row
+
+    def report(self, refused: Mapping[int, str]) -> Iterator[bytes]:
+        """The rows of these lines as CSV, with `_line` and `_error`, to mend and send again."""
+        products = {key: dict[int, str]() for key, row in self.keyed() if key and row[0] in refused}
+        rows = mending.with_names(self.keyed(), refused, products, self._options)
+        return mending.written(rows, refused, self._heading, self._table.delimiter)
 
     def read(self, group: Group) -> tuple[ProductRows | None, list[Refusal]]:
         """The product of a group's rows, if any is left of it, and every refused row."""
@@ -112,19 +166,28 @@ class FlatReader:
         product = ProductRows(group.key, [line for line, _ in group.rows])
         try:
             self._read_product(product, group.rows)
-        except _RowRefused as error:
-            refused = error.refusal
-            return None, [*refusals, refused, *_following(product, {refused.line}, refused.line)]
+        except RowRefused as error:
+            return None, refused_whole(product, error.refusal, refusals)
         self._read_rows(product, group.rows, refusals)
         if not product.variants:
             explained = {refusal.line for refusal in refusals}
-            return None, [*refusals, *_following(product, explained, min(explained))]
+            return None, [*refusals, *following(product, explained, min(explained))]
+        try:
+            if self._keeps:
+                self._keep(product, group.rows)
+        except RowRefused as error:
+            return None, refused_whole(product, error.refusal, refusals)
+        if self._product_clears:
+            said = {"images"} if product.images else set[str]()
+            product.cleared = self._product_clears - product.fields.keys() - said
         return product, refusals
 
     def _read_product(self, product: ProductRows, rows: Sequence[Row]) -> None:
         line, cells = rows[0]
         product.handle = self._cell(line, cells, self._handle, values.handle)
+        exact = self._exact_of(line, cells)
         fields = product.fields
+        fields |= exact.product | self._fill_exactly(line, cells, self._product, exact)
         for line, cells in rows:
             self._fill(fields, line, cells, self._product)
             if len(fields) == len(self._product):
@@ -138,26 +201,64 @@ class FlatReader:
         names: dict[int, str] = {}
         seen: dict[tuple[tuple[str, str], ...], int] = {}
         images: list[JSONObject] = []
-        finish_variant, first = self.format.finish_variant, rows[0][0]
+        first = rows[0][0]
         for line, cells in rows:
             try:
-                options = self._read_options(line, cells, names)
-                fields = self._fill({}, line, cells, self._variant)
+                exact = self._exact_of(line, cells)
+                options = exact.identity or self._read_options(line, cells, names)
+                fields = self._read_variant(line, cells, exact)
                 image = self._fill({}, line, cells, self._image) if self._image else {}
-                if options or not image or line == first or _TELLING & fields.keys():
-                    _claim_identity(line, options, seen)
-                    finish_variant(fields, self._columns)
-                    product.variants.append(VariantRow(line, options, fields))
-            except _RowRefused as error:
+                if options is not None or not image or line == first or _TELLING & fields.keys():
+                    claim_identity(line, options or {}, seen)
+                    cleared = self._variant_clears - fields.keys()
+                    product.variants.append(VariantRow(line, options or {}, fields, cleared))
+            except RowRefused as error:
                 refusals.append(error.refusal)
             else:
                 if "url" in image:
                     images.append(image)
-        product.options = list(dict.fromkeys(n for v in product.variants for n in v.options))
-        product.images = product.fields.pop("images", []) + _in_order(images)
+        settle_options(product)
+        product.images = product.fields.pop("images", []) + in_order(images)
 
-    def _read_options(self, line: int, cells: list[str], names: dict[int, str]) -> dict[str, str]:
-        """The row's options; a name that is blank is the one of an earlier row of the product."""
+    def _read_variant(self, line: int, cells: list[str], exact: Exact) -> JSONObject:
+        fields = self._fill_exactly(line, cells, self._variant, exact)
+        self._fill(fields, line, cells, self._variant)
+        self.format.finish_variant(fields, self._columns)
+        return exact.variant | fields if exact.variant else fields
+
+    def _keep(self, product: ProductRows, rows: Sequence[Row]) -> None:
+        """Keep in the product's metadata what its rows say in columns without a place."""
+        keys = {variant.line: variant_key(variant.options) for variant in product.variants}
+        first = rows[0][0]
+        spoken = [row for row in rows if row[0] in keys or row[0] == first]
+        kept: JSONObject = {}
+        columns = zip(*(self._kept_cells(cells) for _, cells in spoken), strict=True)
+        for index, column in zip(self._kept, columns, strict=True):
+            if not any(column):
+                continue
+            heading = self._heading[index]
+            per_variant = self.format.about_variants(heading.lower())
+            said = [
+                (keys.get(line, ""), self._cell(line, cells, index, text_of))
+                for line, cells in spoken
+                if line in keys or not per_variant
+            ]
+            if (value := folded(said, per_variant)) is not None:
+                kept[heading] = value
+        for index, fed in self._outdone:
+            cell = rows[0][1][index]
+            if cell.strip() and rows[0][1][fed].strip() not in ("", cell.strip()):
+                kept[self._heading[index]] = self._cell(*rows[0], index, text_of)
+        if kept:
+            product.fields["metadata"] = kept | product.fields.get("metadata", {})
+
+    def _read_options(
+        self, line: int, cells: list[str], names: dict[int, str]
+    ) -> dict[str, str] | None:
+        """The row's options, None if it tells none at all.
+
+        A name that is blank is the one of an earlier row of the product.
+        """
         options: dict[str, str] = {}
         for name_index, value_index in self._options:
             cell = cells[name_index]
@@ -169,9 +270,9 @@ class FlatReader:
             if name_index not in names:
                 column = self._heading[name_index]
                 detail = f"is blank, though {self._heading[value_index]} is not"
-                raise _RowRefused(Refusal(line, column, "", "required", detail))
+                raise RowRefused(Refusal(line, column, "", "required", detail))
             options[names[name_index]] = self._cell(line, cells, value_index, label)
-        return self.format.finish_options(options) if options else options
+        return self.format.finish_options(options) if options else None
 
     def _fill(
         self, fields: JSONObject, line: int, cells: list[str], columns: _BoundColumns
@@ -182,21 +283,39 @@ class FlatReader:
             for index, name, rule in columns:
                 cell = cells[index]
                 if cell and name not in fields and not cell.isspace():
-                    fields[name] = rule(cell)
+                    fields[name] = rule(unguarded(cell) if cell[0] == "'" else cell)
         except Fault as fault:
             raise self._refused(line, cells, index, fault) from None
         return fields
 
+    def _fill_exactly(
+        self, line: int, cells: list[str], columns: _BoundColumns, exact: Exact
+    ) -> JSONObject:
+        """What `_exact` says of cells that nobody has changed since."""
+        fields: JSONObject = {}
+        try:
+            for index, name, _ in columns if exact.cells else ():
+                exact.fill(fields, self._heading[index], name, unguarded(cells[index]))
+        except Fault as fault:
+            raise self._refused(line, cells, self._index[EXACT], fault) from None
+        return fields
+
+    def _exact_of(self, line: int, cells: list[str]) -> Exact:
+        if self._exact is None or not cells[self._exact]:
+            return _NOTHING_SAID
+        found: Exact = self._cell(line, cells, self._exact, Exact.read)
+        return found
+
     def _cell(self, line: int, cells: list[str], index: int, rule: Callable[[str], Any]) -> Any:
         try:
-            return rule(cells[index])
+            return rule(unguarded(cells[index]))
         except Fault as fault:
             raise self._refused(line, cells, index, fault) from None
 
-    def _refused(self, line: int, cells: list[str], index: int, fault: Fault) -> _RowRefused:
+    def _refused(self, line: int, cells: list[str], index: int, fault: Fault) -> RowRefused:
         # A whole description would drown the report; its beginning says which one it is.
         value = cells[index].replace("\0", "")[:200]
-        return _RowRefused(Refusal(line, self._heading[index], value, fault.code, fault.detail))
+        return RowRefused(Refusal(line, self._heading[index], value, fault.code, fault.detail))
 
     def _homeless(self, row: Row) -> Refusal | None:
         """Why a row belongs to no product; None for one of blank cells, which says nothing."""
@@ -217,18 +336,62 @@ class FlatReader:
 
     def _bind(self, columns: Columns) -> _BoundColumns:
         found = ((self._index.get(heading), field, rule) for heading, field, rule in columns)
-        return [(index, field, rule) for index, field, rule in found if index is not None]
+        return [(i, field, self._numeric(i, rule)) for i, field, rule in found if i is not None]
+
+    def _numeric(self, index: int, rule: Callable[[str], Any]) -> Callable[[str], Any]:
+        """The rule, in the column's own notation if it is one for numbers."""
+        if rule not in numbers.RULES:
+            return rule
+        point = None if rule is integer else self.format.point
+        return self._table.number(index, rule, point)
 
 
-def _positions(heading: Sequence[str]) -> dict[str, int]:
-    positions: dict[str, int] = {}
-    for index, name in enumerate(heading):
-        if positions.setdefault(name.lower(), index) != index and name:
+def distinct(heading: Sequence[str], used: AbstractSet[str]) -> list[str]:
+    """The heading with a number behind each name that has stood before.
+
+    Raises Unreadable if it is one that means something: which of the two is it?
+    """
+    seen: dict[str, int] = {}
+    names: list[str] = []
+    for name in heading:
+        number = seen[name.lower()] = seen.get(name.lower(), 0) + 1
+        if number > 1 and name.lower() in used:
             raise Unreadable(f"The heading holds {name} twice.", code="duplicate_column")
-    return positions
+        names.append(f"{name} ({number})" if name and number > 1 else name)
+    return names
 
 
-def _claim_identity(
+def text_of(cell: str) -> str:
+    """A cell as `metadata` keeps it. Raises Fault."""
+    return values.text(cell, values.DESCRIPTION_LIMIT)
+
+
+def _getter(indexes: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
+    """The cells at these indexes, always as a sequence."""
+    if len(indexes) > 1:
+        return itemgetter(*indexes)
+    return lambda cells: [cells[index] for index in indexes]
+
+
+def _outdone(columns: _BoundColumns) -> list[tuple[int, int]]:
+    """The columns whose field an earlier one feeds, each with that one."""
+    first: dict[str, int] = {}
+    pairs = [(index, first.setdefault(field, index)) for index, field, _ in columns]
+    return [(index, fed) for index, fed in pairs if index != fed]
+
+
+def _clearable(columns: _BoundColumns) -> AbstractSet[str]:
+    fields = {"images" if field == "url" else field for _, field, _ in columns}
+    return _CLEARABLE & fields
+
+
+def settle_options(product: ProductRows) -> None:
+    """Give the product the options of its variants, behind those that `_exact` puts in order."""
+    found = [name for variant in product.variants for name in variant.options]
+    product.options = list(dict.fromkeys([*product.fields.pop("options", ()), *found]))
+
+
+def claim_identity(
     line: int, options: dict[str, str], seen: dict[tuple[tuple[str, str], ...], int]
 ) -> None:
     """Note the line of these options; refuse the row if an earlier one has them."""
@@ -236,10 +399,18 @@ def _claim_identity(
     if (earlier := seen.setdefault(identity, line)) != line:
         shown = ", ".join(f"{name}: {value}" for name, value in identity) or None
         detail = f"has the options of line {earlier}, so that the two cannot be told apart"
-        raise _RowRefused(Refusal(line, None, shown, "duplicate_variant", detail))
+        raise RowRefused(Refusal(line, None, shown, "duplicate_variant", detail))
 
 
-def _following(product: ProductRows, explained: set[int], cause: int) -> list[Refusal]:
+def refused_whole(
+    product: ProductRows, refusal: Refusal, others: Sequence[Refusal]
+) -> list[Refusal]:
+    """The refusals of a product that is refused for one of its rows."""
+    explained = {refusal.line, *(other.line for other in others)}
+    return [*others, refusal, *following(product, explained, refusal.line)]
+
+
+def following(product: ProductRows, explained: set[int], cause: int) -> list[Refusal]:
     """The refusals of a product's other rows, which have no product to belong to."""
     detail = f"belongs to a product that is refused in line {cause}"
     return [
@@ -249,7 +420,7 @@ def _following(product: ProductRows, explained: set[int], cause: int) -> list[Re
     ]
 
 
-def _in_order(images: list[JSONObject]) -> list[JSONObject]:
+def in_order(images: list[JSONObject]) -> list[JSONObject]:
     """Images by their position, those without one last; each address once."""
     by_url: dict[str, JSONObject] = {}
     for image in sorted(images, key=lambda image: image.get("position", math.inf)):

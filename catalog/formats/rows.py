@@ -57,6 +57,7 @@ class ProductRows:
 
     `found_by_sku`: the format knows no handles. The product is then the one living product that
     has one of the variants' SKUs, and `handle`, which may be empty, is for a new one.
+    `only_existing`: the format says too little to create a product or a variant.
     """
 
     handle: str
@@ -67,6 +68,7 @@ class ProductRows:
     variants: list[VariantRow] = field(default_factory=list)
     cleared: AbstractSet[str] = frozenset()
     found_by_sku: bool = False
+    only_existing: bool = False
 
 
 @dataclass(slots=True)
@@ -106,6 +108,16 @@ class Reader(Protocol):
 
     def column_of(self, field: str) -> str | None:
         """The file's own name for what feeds a product's field, if it has it."""
+
+    @property
+    def report_media_type(self) -> str:
+        """Of what `report` writes."""
+
+    def report(self, refused: Mapping[int, str]) -> Iterator[bytes]:
+        """The rows of these lines with `_line` and `_error`, to be mended and sent again.
+
+        `refused`: what is wrong with each line. Raises Unreadable.
+        """
 
 
 class Format(Protocol):
