@@ -67,10 +67,11 @@ class Import:
         return wait_for(f"job {self.id} {what}", probe, seconds)
 
     def in_the_middle(self, beyond: int = 0, attempt: int = 1) -> int:
-        """Rows processed, as soon as this attempt, or a later one, has more of them than `beyond`."""
+        """Rows processed, once this attempt or a later one has more of them than `beyond`."""
 
         def gets_on(job: dict[str, Any]) -> bool:
-            return job["attempts"] >= attempt and job["progress"].get("processed", 0) > beyond
+            processed = int(job["progress"].get("processed", 0))
+            return int(job["attempts"]) >= attempt and processed > beyond
 
         job = self.when(gets_on, "gets on", seconds=90)
         return int(job["progress"]["processed"])
