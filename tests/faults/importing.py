@@ -66,11 +66,14 @@ class Import:
 
         return wait_for(f"job {self.id} {what}", probe, seconds)
 
-    def in_the_middle(self, beyond: int = 0) -> int:
-        """Rows processed, as soon as they are more than `beyond`; it must not be all of them."""
-        job = self.when(
-            lambda job: job["progress"].get("processed", 0) > beyond, "gets on", seconds=90
-        )
+    def in_the_middle(self, beyond: int = 0, attempt: int = 1) -> int:
+        """Rows processed, once this attempt or a later one has more of them than `beyond`."""
+
+        def gets_on(job: dict[str, Any]) -> bool:
+            processed = int(job["progress"].get("processed", 0))
+            return int(job["attempts"]) >= attempt and processed > beyond
+
+        job = self.when(gets_on, "gets on", seconds=90)
         return int(job["progress"]["processed"])
 
     def assert_unfinished(self, stack: Stack) -> None:

@@ -35,8 +35,9 @@ def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     with stack.worker() as worker:
         job = Import(web)
         seen = 0
-        for _ in range(KILLS):
-            job.in_the_middle(beyond=seen)
+        for killed in range(KILLS):
+            # A commit that was on its way when its process died is not the next attempt's.
+            job.in_the_middle(beyond=seen, attempt=killed + 1)
             time.sleep(chance.uniform(0, 0.1))
             harm(worker)
             job.assert_unfinished(stack)
