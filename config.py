@@ -37,6 +37,8 @@ class Settings:
     max_import_bytes: int
     lease_seconds: float
     sweep_seconds: float
+    job_retention_days: float
+    file_retention_days: float
     log_level: str
     rate_limit: int
     rate_limit_visitors: int
@@ -70,6 +72,9 @@ def load(env_file: Path | None = None) -> Settings:
         max_import_bytes=env.int("MAX_IMPORT_BYTES", 256 * _MIB, validate=validate.Range(min=1024)),
         lease_seconds=env.float("JOB_LEASE_SECONDS", 60.0, validate=validate.Range(min=1)),
         sweep_seconds=env.float("JOB_SWEEP_SECONDS", 10.0, validate=validate.Range(min=0.5)),
+        job_retention_days=env.float("JOB_RETENTION_DAYS", 30.0, validate=_days),
+        # Uploads and results: what may be retried and downloaded. Jobs tell more with less.
+        file_retention_days=env.float("FILE_RETENTION_DAYS", 7.0, validate=_days),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(_LOG_LEVELS)),
         rate_limit=rate_limit,
         # Without a key an address has a tenth of that, unless it is told otherwise.
@@ -81,6 +86,7 @@ def load(env_file: Path | None = None) -> Settings:
     )
 
 
+_days = validate.Range(min=0.01, max=36_500)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 

@@ -114,6 +114,12 @@ class UnsupportedMediaType(PushcartError):
     status, code = 415, "unsupported_media_type"
 
 
+class RangeNotSatisfiable(PushcartError):
+    """The part of a file that was asked for begins behind its end."""
+
+    status, code = 416, "range_not_satisfiable"
+
+
 class Invalid(PushcartError):
     """The request was understood, and its content breaks a rule; `faults` says which."""
 

@@ -341,6 +341,21 @@ def _object(**properties: str) -> JSONObject:
     return {"type": "object", "required": list(properties), "properties": shapes}
 
 
+def _links(*names: str) -> JSONObject:
+    """Addresses that the API adds; of a job, the first two are always there."""
+    return {**_object(**dict.fromkeys(names, "string")), "required": list(names[:2])}
+
+
+def _eta_seconds(job: Any) -> int | None:
+    """How long a job will take at the rate of its current attempt; None while that is unknown."""
+    if job.status != "running" or job.pace_since is None:
+        return None
+    processed, total = (job.progress.get(name, 0) for name in ("processed", "total"))
+    seconds = (datetime.now(UTC) - job.pace_since).total_seconds()
+    done = processed - job.pace_from
+    return max(0, round(seconds * (total - processed) / done)) if total and done > 0 else None
+
+
 class JobSchema(_Strict):
     """A piece of background work, as its owner watches it."""
 
@@ -353,13 +368,14 @@ class JobSchema(_Strict):
         lambda job: {name: job.progress.get(name, 0) for name in PROGRESS},
         _object(**dict.fromkeys(PROGRESS, "integer")),
     )
+    eta_seconds = Made(_eta_seconds, {"type": ["integer", "null"], "minimum": 0})
     attempts = Integer(attribute="attempt")
     created_at = Timestamp()
     started_at = Timestamp(allow_none=True)
     finished_at = Timestamp(allow_none=True)
     error = fields.Raw(allow_none=True, metadata={"shape": _object(code="string", detail="string")})
     result = fields.Raw(allow_none=True, metadata={"shape": {"type": "object"}})
-    links = fields.Raw(metadata={"shape": _object(self="string", errors="string")})  # the API's
+    links = fields.Raw(metadata={"shape": _links("self", "errors", "result", "cancel", "retry")})
 
 
 class JobErrorSchema(_Strict):

@@ -4,10 +4,11 @@ from flask import Flask
 from flask_migrate import Migrate
 
 import reads
-from api import commands, context, docs, express, health, operations, problems
+from api import context, docs, express, health, operations, problems
+from api.commands import cli
 from api.lean import LeanFlask
 from api.logs import configure_logging
-from api.v1 import batch, imports, jobs, keys, products, variants
+from api.v1 import batch, exports, imports, jobs, keys, products, variants
 from config import settings
 from models import db
 from schemas import ma
@@ -35,13 +36,14 @@ def create_app() -> Flask:
 
     context.init_app(app)
     problems.init_app(app)
-    commands.init_app(app)
+    cli.init_app(app)
 
     app.register_blueprint(health.blueprint)
     app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")
     app.register_blueprint(batch.blueprint, url_prefix="/api/v1/products/batch")
     app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
     app.register_blueprint(imports.blueprint, url_prefix="/api/v1/imports")
+    app.register_blueprint(exports.blueprint, url_prefix="/api/v1/exports")
     app.register_blueprint(jobs.blueprint, url_prefix="/api/v1/jobs")
     app.register_blueprint(keys.blueprint, url_prefix="/api/v1/keys")
     app.register_blueprint(docs.blueprint)

@@ -94,8 +94,9 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes anything, and is committed."""
-        return self.scope is not None and self.scope.endswith(":write")
+        """Whether it changes anything, and is committed: a POST does, if only by making a job."""
+        is_post = idempotency.HEADER in self.headers
+        return is_post or (self.scope is not None and self.scope.endswith(":write"))
 
     def __call__(self, **given: Any) -> Response:
         """Admit, parse, call the view, commit. Raises what the view does, and PushcartError."""

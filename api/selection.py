@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import values
-from api import auth
-from api.inputs import Parameter, choice
+from api import auth, context
+from api.inputs import Parameter, arguments, choice
 from catalog import listing
 from catalog.filters import FILTERS, Filter
 from errors import Fault
@@ -39,15 +39,18 @@ def _field_names(sent: str) -> frozenset[str]:
     return names
 
 
-SELECTION = (
-    choice("sort", listing.SORTS, "What to sort by; a minus sign reverses. The id breaks ties."),
+CHOOSING = (
     Parameter(
         "q",
         values.label,
         dict(values.SHAPES[values.label]),
-        "Words to search for; without `sort` the best hits come first.",
+        "Words to search for; a list without `sort` shows the best hits first.",
     ),
     *(_filter(name, kind) for name, kind in FILTERS.items()),
+)
+SELECTION = (
+    choice("sort", listing.SORTS, "What to sort by; a minus sign reverses. The id breaks ties."),
+    *CHOOSING,
 )
 FIELDS = Parameter(
     "fields",
@@ -72,6 +75,12 @@ def chosen(query: JSONObject) -> listing.Selection:
     """What the parameters in SELECTION ask for, within what the caller may see."""
     filters = {name: query[name] for name in FILTERS if query[name] is not None}
     return listing.Selection(visible(), filters, query["q"], query["sort"])
+
+
+def filters_as_sent() -> dict[str, str]:
+    """The current request's filters, whose values have been read without a fault."""
+    sent = arguments(context.current().query_string)
+    return {name: values[0] for name, values in sent.items() if name in FILTERS}
 
 
 def counted(

@@ -5,7 +5,7 @@ and may lose it, repeat it or be away: `jobs.sweep` publishes again whatever nob
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery import Task, current_app
@@ -125,6 +125,49 @@ def find(job_id: int) -> Row[Any]:
     if not rows:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return rows[0]
+
+
+# What jobs are listed by, under the names of the API's parameters.
+FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
+    "kind": lambda kind: Job.kind == kind,
+    "status": lambda status: Job.status == status,
+    "status[in]": Job.status.in_,
+    "created_at[gt]": lambda time: Job.created_at > time,
+    "created_at[gte]": lambda time: Job.created_at >= time,
+    "created_at[lt]": lambda time: Job.created_at < time,
+    "created_at[lte]": lambda time: Job.created_at <= time,
+}
+
+
+def page(
+    filters: Mapping[str, Any],
+    limit: int,
+    after: Sequence[int] | None = None,
+    *,
+    backwards: bool = False,
+) -> Sequence[Row[Any]]:
+    """Up to `limit` jobs that pass all filters, the newest first, after (id).
+
+    `backwards`: before it, the nearest first.
+    """
+    passing = [FILTERS[name](value) for name, value in filters.items()]
+    statement = select(Job.__table__).where(*passing)
+    return read_page(statement, (Job.id,), limit, after, backwards=not backwards)
+
+
+def result_file(job: Row[Any]) -> Row[Any]:
+    """The row of the file that a job has made, with its content to be read.
+
+    Raises Conflict (`job_not_finished`), NotFound (`no_result_file`), Gone (`file_expired`).
+    """
+    if job.finished_at is None:
+        raise Conflict(f"The job is {job.status}: ask again.", code="job_not_finished")
+    if job.status != "succeeded" or job.result_file_id is None:
+        raise NotFound(f"This {job.kind} has made no file.", code="no_result_file")
+    (file,) = read(select(StoredFile.__table__).where(StoredFile.id == job.result_file_id))
+    if file.expired_at is not None:
+        raise Gone("The file is kept no longer.", code="file_expired")
+    return file
 
 
 def cancel(session: Session, job_id: int) -> Row[Any]:

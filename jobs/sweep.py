@@ -4,13 +4,13 @@ Every worker asks for it every few seconds; an advisory lock lets one at a time 
 """
 
 import logging
-from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
+from jobs import schedules
 from jobs.queue import publish, take_unpublished
-from models import Job, StoredFile
+from models import Job
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +21,16 @@ _LOCK = 0x7075736863617274  # "pushcart"
 
 
 def sweep(session: Session) -> int:
-    """Fail jobs that stalled for good, requeue orphans, publish what waits; returns how many.
+    """Fail jobs that stalled for good, requeue orphans, put in what is scheduled, publish.
 
-    Commits before it publishes, so that a worker never sees a wake-up before its row.
+    Returns how many waiting jobs were published. Commits before it publishes, so that a worker
+    never sees a wake-up before its row.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))):
         return 0
     _give_up(session)
     _requeue_orphans(session)
-    _forget_partial_uploads(session)
+    schedules.enqueue_due(session)
     wakeups = [(job.id, job.task, job.caller) for job in take_unpublished(session)]
     session.commit()
     return sum(publish(*wakeup) for wakeup in wakeups)
@@ -65,11 +66,3 @@ def _requeue_orphans(session: Session) -> None:
 
 def _orphaned() -> ColumnElement[bool]:
     return and_(Job.status == "running", Job.lease_until < func.now())
-
-
-def _forget_partial_uploads(session: Session) -> None:
-    """Delete files whose sender went away in the middle."""
-    long_ago = func.now() - timedelta(hours=1)
-    session.execute(
-        delete(StoredFile).where(StoredFile.size_bytes.is_(None), StoredFile.created_at < long_ago)
-    )

@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from billiard import active_children, current_process
@@ -12,8 +13,9 @@ from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
 
 from config import settings
-from jobs import stopping
+from jobs import cleanup, schedules, stopping
 from jobs import sweep as sweeping
+from jobs.running import running
 from models import db
 
 
@@ -21,6 +23,17 @@ from models import db
 def sweep() -> None:
     """Wake the jobs that nobody works on."""
     sweeping.sweep(db.session())
+
+
+@shared_task(name="jobs.clean_up")
+def clean_up(job_id: int) -> None:
+    """Delete what was kept long enough."""
+    with running(job_id) as job:
+        if job is not None:
+            job.result = cleanup.run(job)
+
+
+schedules.declare(cleanup.KIND, timedelta(hours=1), clean_up)
 
 
 class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types

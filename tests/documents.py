@@ -1,16 +1,31 @@
-"""Products as public documents that put file formats to the test, and what a reader makes of them."""
+"""Products that put file formats to the test, as public documents, and files of them."""
 
 import io
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
-from catalog.formats.rows import Extent, Format, Options, ProductRows, Refusal, groups, survey
+from catalog.formats.rows import (
+    Extent,
+    Format,
+    Options,
+    ProductRows,
+    Refusal,
+    Writer,
+    groups,
+    survey,
+)
 
 Document = dict[str, Any]
+
+
+class Writable(Protocol):
+    """A format that can be written."""
+
+    def write(self, extent: Extent) -> Writer: ...
 
 
 def _stored(text: str) -> str:
@@ -20,8 +35,11 @@ def _stored(text: str) -> str:
 
 
 _NASTY = st.sampled_from(
-    ["=1+2", "'=x", "''-x", "'0123", "+49", "-5", "@sum", "1.55E+15", "a, b", "a\\, b", "a\\", '"']
-    + ["Default Title", "S / M", "A > B, C", "12,5", "TRUE", "  x", "é", "☕", "{", "_line", "x;y|z"]
+    [
+        *("=1+2", "'=x", "''-x", "'0123", "+49", "-5", "@sum", "1.55E+15", "12,5", "TRUE", "'"),
+        *("a, b", "a\\, b", "a\\", '"', "A > B, C", "S / M", "x;y|z", "Default Title", "{"),
+        *("  x", "é", "☕", "_line"),
+    ]
 )
 line = (_NASTY | st.text(max_size=12)).map(_stored).filter(bool)
 text = _NASTY | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")).map(
@@ -35,9 +53,16 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(text, inner, max_size=2),
     max_leaves=4,
 )
-keys = line | text | st.sampled_from(
-    ["Type", "Status", "Published", "SKU", "Cost per item", "Meta: x", "Attribute 1 name", "Name"]
-    + ["Categories", "Images", "Published on online store", "Variant Image", "sku", "ID", "_exact"]
+keys = (
+    line
+    | text
+    | st.sampled_from(
+        [
+            *("Type", "Status", "Published", "SKU", "sku", "ID", "Name", "Categories", "Images"),
+            *("Published on online store", "Variant Image", "Cost per item", "Meta: x", "_exact"),
+            *("Attribute 1 name", "Attribute 1 value(s)", "Weight (lbs)", "Stock"),
+        ]
+    )
 )
 
 
@@ -86,14 +111,14 @@ def documents(draw: st.DrawFn) -> Document:
     }
 
 
-def written(format_: Format, products: list[Document]) -> bytes:
+def written(format_: Writable, products: list[Document]) -> bytes:
     """A file of these products."""
     keys = dict.fromkeys(key for product in products for key in product["metadata"])
     writer = format_.write(
         Extent(
             metadata=list(keys),
-            options=max(len(product["options"]) for product in products),
-            images=max(len(product["images"]) for product in products),
+            options=max((len(product["options"]) for product in products), default=0),
+            images=max((len(product["images"]) for product in products), default=0),
         )
     )
     return writer.head() + writer.rows(products) + writer.tail()

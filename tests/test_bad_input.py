@@ -232,6 +232,31 @@ ADDRESSES = [
     Bad("a method of one's own", 405, "method_not_allowed", None, "BREW", URL),
 ]  # fmt: skip
 
+JOBS = [
+    *(
+        Bad(f"{url}?{sent}", 400, code, sent.partition("=")[0], "POST", f"/api/v1/{url}?{sent}",
+            b"x", "text/csv")
+        for url, sent, code in (
+            ("imports", "mode=delete", "not_a_choice"),
+            ("imports", "dry_run=1", "not_a_choice"),
+            ("imports", "blank=", "not_a_choice"),
+            ("imports", "on_error=ignore", "not_a_choice"),
+            ("imports", "encoding=klingon", "not_a_choice"),
+            ("imports", "encoding=%00", "not_a_choice"),
+            ("imports", "delimiter=x", "not_a_choice"),
+            ("imports", "mapping=%7B", "invalid_json"),
+            ("imports", "mapping=%7B%22a%22:%22b%22%7D", "unknown_field"),
+            ("imports", "mapping=" + "[" * 9999, "invalid_json"),
+            ("imports", "mode=create&mode=create", "repeated_parameter"),
+            ("exports", "format=xml", "not_a_choice"),
+            ("exports", "sort=id", "unknown_parameter"),
+            ("exports", "price[gt]=free", "not_a_number"),
+            ("exports", "q=%00", "nul_character"),
+        )
+    ),
+    idempotency_key("", "/api/v1/exports"),
+]
+
 KEYS = [
     *(idempotency_key(sent) for sent in ("", '""', '"', '"a', '"a"b"', r'"\a"', '"a";b=1')),
     *(idempotency_key(sent) for sent in ("x" * 256, f'"{"x" * 256}"', "\xe9", '"\xe9"', "a\tb")),
@@ -360,7 +385,7 @@ def problem_of(response: TestResponse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "bad", [*BODIES, *FIELDS, *ADDRESSES, *KEYS, *WRITES], ids=lambda bad: bad.title
+    "bad", [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *WRITES], ids=lambda bad: bad.title
 )
 def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
     created(admin, handle="tee", sku="S")

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from catalog import imports, staging
 from catalog.formats.rows import ProductRows, VariantRow
-from jobs.files import FileReader
 from models import Job, db
 from tests.importing import Importer, progress
 from tests.stage import created, faults_of
@@ -77,12 +76,9 @@ same,Same,,,,1,,
 SAME = "handle,name,price\nsame,Same,1\n"
 
 
-def told(app: Flask, job: dict[str, Any]) -> list[dict[str, Any]]:
+def told(imported: Importer, job: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines of a dry run's result file."""
-    with app.app_context():
-        file_id = db.session.scalar(select(Job.result_file_id).where(Job.id == job["id"]))
-        db.session.rollback()
-        return [json.loads(line) for line in FileReader(file_id or 0).readall().splitlines()]
+    return [json.loads(line) for line in imported.result(job["id"]).splitlines()]
 
 
 def traces(app: Flask) -> Sequence[Any]:
@@ -120,10 +116,10 @@ def test_a_dry_run_counts_as_the_import_does_and_leaves_no_trace(
     assert "dry_run" not in real["result"]
 
 
-def test_a_dry_run_tells_what_would_change(app: Flask, imported: Importer) -> None:
+def test_a_dry_run_tells_what_would_change(imported: Importer) -> None:
     imported(STORED)
 
-    tea, milk, gin, _ = told(app, imported(CHANGING, dry_run="true"))
+    tea, milk, gin, _ = told(imported, imported(CHANGING, dry_run="true"))
 
     assert tea == {
         "lines": [2, 3],
@@ -148,15 +144,13 @@ def test_a_dry_run_tells_what_would_change(app: Flask, imported: Importer) -> No
     assert [variant["options"] for variant in gin["variants"]] == [{"Size": "S"}]
 
 
-def test_a_dry_run_in_which_nothing_changes_has_an_empty_result_file(
-    app: Flask, imported: Importer
-) -> None:
+def test_a_dry_run_in_which_nothing_changes_has_an_empty_result_file(imported: Importer) -> None:
     imported(STORED)
 
     again = imported(STORED, dry_run="true")
 
     assert again["progress"] == progress(total=2, processed=2, unchanged=1)
-    assert told(app, again) == []
+    assert told(imported, again) == []
 
 
 # --- blank --------------------------------------------------------------------------------------
@@ -204,6 +198,23 @@ def test_cleared_fields_fall_back_to_their_defaults_and_names_stay(
     left = {name: tea["variants"][0][name] for name in variant}
     assert left == {**dict.fromkeys(variant), "stock": 6, "backorder": False}
     assert staging.write(session, [cleared]).unchanged == [0]
+
+
+def test_blank_cells_clear_where_that_is_asked_for(imported: Importer, admin: FlaskClient) -> None:
+    content = "handle,name,vendor,tags,price,stock\ntea,Tea,Leaf,green,1,5\n"
+    blank = "handle,name,vendor,price\ntea,,,\n"
+    imported(content)
+
+    kept = imported(blank)
+    cleared = imported(blank, blank="clear")
+    again = imported(blank, blank="clear")
+
+    assert kept["progress"] == progress(total=1, processed=1, unchanged=1)
+    assert cleared["progress"] == progress(total=1, processed=1, updated=1)
+    assert again["progress"] == progress(total=1, processed=1, unchanged=1)
+    tea = product(admin, "tea")
+    assert (tea["name"], tea["vendor"], tea["tags"]) == ("Tea", None, ["green"])
+    assert [tea["variants"][0][name] for name in ("price", "stock")] == [None, 5]
 
 
 # --- metadata -----------------------------------------------------------------------------------

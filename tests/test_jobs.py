@@ -335,23 +335,6 @@ def test_one_sweep_runs_at_a_time(session: Session, app: Flask) -> None:
     assert sweep(session) == 1
 
 
-def test_the_sweep_deletes_uploads_whose_sender_went_away(session: Session) -> None:
-    session.add_all(
-        [
-            StoredFile(filename="old-half", created_at=func.now() - timedelta(hours=2)),
-            StoredFile(filename="new-half"),
-            StoredFile(
-                filename="old-whole", size_bytes=5, created_at=func.now() - timedelta(hours=2)
-            ),
-        ]
-    )
-    session.commit()
-
-    sweep(session)
-
-    assert set(session.scalars(select(StoredFile.filename))) == {"new-half", "old-whole"}
-
-
 def test_a_result_file_grows_by_steps_and_is_whole_at_the_end(session: Session) -> None:
     pieces = [b"heading\n", b"x" * CHUNK_BYTES, b"", b"y" * (2 * CHUNK_BYTES), b"end"]
     job_id = queued(session).id

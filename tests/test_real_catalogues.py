@@ -5,6 +5,7 @@ The files lie outside the project, in ../shared/data; without them these tests a
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,24 @@ from tests.processes import Web, Worker, wait_for
 from tests.stage import ADMIN, SHARED_DATA
 
 INDEX = SHARED_DATA / "INDEX.md"
-_ROW = re.compile(r"\| (\S+/shopify/\S+\.csv) \|.*?\| (\d+) \| (\d+) by handle \|")
+_ROW = re.compile(
+    r"\| (\S+/(shopify|woocommerce)/\S+\.(?:csv|txt)) \|.*?\| (\d+) \| (\d+) by \w+ \|"
+)
+# Refusals that no single cell is to blame for.
+_OF_ROWS = {"ragged_row", "product_refused"}
 
 pytestmark = pytest.mark.skipif(not INDEX.exists(), reason="../shared/data is not beside the clone")
 
 
-def catalogues() -> list[Any]:
-    """(file, rows, products) of every Shopify file that INDEX.md counts by handle."""
+def catalogues(format_: str) -> list[Any]:
+    """(file, rows, products) of every CSV file of a format in INDEX.md."""
     if not INDEX.exists():
         return [pytest.param("none", 0, 0, id="none")]
-    found = _ROW.findall(INDEX.read_text())
-    return [pytest.param(name, int(rows), int(products), id=name) for name, rows, products in found]
+    return [
+        pytest.param(name, int(rows), int(products), id=name)
+        for name, found, rows, products in _ROW.findall(INDEX.read_text())
+        if found == format_
+    ]
 
 
 def import_file(web: Web, path: Path) -> dict[str, Any]:
@@ -44,59 +52,77 @@ def import_file(web: Web, path: Path) -> dict[str, Any]:
     return wait_for(f"{path.name} is imported", ended, 60)
 
 
-def refused_lines(job: dict[str, Any]) -> set[int]:
-    """The lines of every refused row, each of which says what is wrong."""
-    url, lines = job["links"]["errors"] + "?limit=200", set()
+def refusals(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every refused row; each names its cell and says what is wrong with it."""
+    url, found = job["links"]["errors"] + "?limit=200", []
     while url:
         page = httpx.get(url, headers=ADMIN).json()
-        assert all(error["code"] and error["detail"] for error in page["data"])
-        lines |= {error["line"] for error in page["data"]}
+        found += page["data"]
         url = page["next"]
-    return lines
+    for error in found:
+        assert error["line"] > 1, error
+        assert error["detail"], error
+        assert error["code"] in _OF_ROWS or (error["column"] and error["value"]), error
+    return found
 
 
-def rows_by_handle(path: Path) -> dict[str, list[tuple[int, dict[str, str]]]]:
-    """The file read once more, by other means: handle → [(line, cells by lower-case heading)]."""
-    found: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
+def stored(web: Web) -> dict[str, dict[str, Any]]:
+    """Every product of the shop by its handle."""
+    url, found = f"{web.url}/api/v1/products?limit=200", {}
+    while url:
+        page = httpx.get(url, headers=ADMIN).json()
+        found |= {product["handle"]: product for product in page["data"]}
+        url = page["next"]
+    return found
+
+
+def records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The file read once more, by other means: (line, cells by lower-case heading)."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file)
         heading = [name.strip().lower() for name in next(reader)]
         line = reader.line_num + 1
         for cells in reader:
-            row = dict(zip(heading, (cell.strip() for cell in cells), strict=False))
-            handle = row.get("handle", row.get("url handle", ""))
-            found.setdefault(handle, []).append((line, row))
+            yield line, dict(zip(heading, (cell.strip() for cell in cells), strict=False))
             line = reader.line_num + 1
-    return found
 
 
-@pytest.mark.parametrize(("name", "rows", "products"), catalogues())
+def assert_counts(job: dict[str, Any], rows: int, refused: set[int], products: int) -> None:
+    assert job["status"] == "succeeded", job
+    progress = job["progress"]
+    assert (progress["total"], progress["processed"]) == (rows, rows)
+    assert (progress["failed"], progress["created"]) == (len(refused), products)
+
+
+def assert_changes_nothing(web: Web, path: Path, products: int) -> None:
+    again = import_file(web, path)["progress"]
+    assert (again["unchanged"], again["created"], again["updated"]) == (products, 0, 0)
+
+
+@pytest.mark.parametrize(("name", "rows", "products"), catalogues("shopify"))
 def test_a_real_shopify_file_arrives_whole(
     app: Flask, web: Web, worker: Worker, name: str, rows: int, products: int
 ) -> None:
     path = SHARED_DATA / name
     job = import_file(web, path)
-    refused = refused_lines(job)
+    refused = {error["line"] for error in refusals(job)}
+    by_handle: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for line, row in records(path):
+        by_handle.setdefault(row.get("handle", row.get("url handle", "")), []).append((line, row))
     expected = {
         handle: kept
-        for handle, given in rows_by_handle(path).items()
+        for handle, given in by_handle.items()
         if (kept := [row for line, row in given if line not in refused])
     }
 
-    assert job["status"] == "succeeded", job
-    progress = job["progress"]
-    assert (progress["total"], progress["processed"]) == (rows, rows)
-    assert progress["failed"] == len(refused)
-    assert progress["created"] == len(expected)
-    assert len(rows_by_handle(path)) == products
-    with httpx.Client(base_url=f"{web.url}/api/v1/products", headers=ADMIN) as client:
-        for handle, kept in expected.items():
-            found = client.get("", params={"handle": handle}).json()["data"]
-            assert [product["handle"] for product in found] == [handle]
-            assert_variants_and_images(found[0], kept)
-
-    again = import_file(web, path)["progress"]
-    assert (again["unchanged"], again["created"], again["updated"]) == (len(expected), 0, 0)
+    assert len(by_handle) == products
+    assert_counts(job, rows, refused, len(expected))
+    found = stored(web)
+    assert found.keys() == expected.keys()
+    for handle, kept in expected.items():
+        assert_variants_and_images(found[handle], kept)
+        assert_nothing_lost(found[handle], kept[0])
+    assert_changes_nothing(web, path, len(expected))
 
 
 def assert_variants_and_images(product: dict[str, Any], rows: list[dict[str, str]]) -> None:
@@ -107,3 +133,54 @@ def assert_variants_and_images(product: dict[str, Any], rows: list[dict[str, str
     columns = ("image src", "product image url", "image url")
     images = {url for row in rows for name in columns if (url := row.get(name))}
     assert {image["url"] for image in product["images"]} == images
+
+
+def assert_nothing_lost(product: dict[str, Any], row: dict[str, str]) -> None:
+    """Columns that we have no field for are in `metadata`, under their own headings."""
+    kept = {name.lower(): value for name, value in product["metadata"].items()}
+    for name, cell in row.items():
+        if cell and ("seo" in name or "metafields" in name or "google shopping" in name):
+            assert cell in (kept[name], *dict(enumerate([kept[name]])).values()) or (
+                isinstance(kept[name], str) and kept[name].strip() == cell
+            )
+
+
+@pytest.mark.parametrize(("name", "rows", "products"), catalogues("woocommerce"))
+def test_a_real_woocommerce_file_arrives_whole(
+    app: Flask, web: Web, worker: Worker, name: str, rows: int, products: int
+) -> None:
+    path = SHARED_DATA / name
+    job = import_file(web, path)
+    refused = {error["line"] for error in refusals(job)}
+    given = [row for line, row in records(path) if line not in refused]
+    is_variation = ["variation" in row.get("type", row.get("tipo", "")) for row in given]
+    parents = [row for row, varies in zip(given, is_variation, strict=True) if not varies]
+
+    assert_counts(job, rows, refused, len(parents))
+    found = list(stored(web).values())
+    names = sorted(row.get("name", row.get("nome", "")) for row in parents)
+    assert sorted(product["name"] for product in found) == sorted(
+        " ".join(n.split()) for n in names
+    )
+    variants = [variant for product in found for variant in product["variants"]]
+    assert len([v for v in variants if v["options"]]) == sum(is_variation)
+    skus = {row["sku"] for row in given if row.get("sku")}
+    of_parents = {product["metadata"].get("SKU") for product in found} - {None}
+    assert {v["sku"] for v in variants} - {None} == skus - of_parents
+    assert_changes_nothing(web, path, len(parents))
+
+
+def test_a_second_woocommerce_file_finds_the_products_of_the_first_by_their_skus(
+    app: Flask, web: Web, worker: Worker
+) -> None:
+    folder = SHARED_DATA / "open/woocommerce"
+    import_file(web, folder / "sample_products.csv")
+
+    progress = import_file(web, folder / "sample_products_override.csv")["progress"]
+
+    assert (progress["updated"], progress["created"], progress["failed"]) == (18, 0, 0)
+    prices = {v["sku"]: v["price"] for p in stored(web).values() for v in p["variants"]}
+    assert prices["woo-hoodie-red"] == "142.00"
+    hoodie = stored(web)["hoodie"]
+    assert hoodie["name"] == "Hoodie Override"
+    assert len(hoodie["variants"]) == 4

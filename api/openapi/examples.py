@@ -108,6 +108,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
                 "unchanged": 0,
                 "failed": 1,
             },
+            "eta_seconds": 2,
             "attempts": 1,
             "created_at": "2026-11-21T09:30:00.000000Z",
             "started_at": "2026-11-21T09:30:00.250000Z",
@@ -117,6 +118,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "links": {
                 "self": "https://shop.example/api/v1/jobs/7",
                 "errors": "https://shop.example/api/v1/jobs/7/errors",
+                "cancel": "https://shop.example/api/v1/jobs/7/cancel",
             },
         }
     },

@@ -46,6 +46,7 @@ TAGS: Mapping[str, str] = {
     "batch": "Hundreds of products in one request.",
     "variants": "Price and stock, for those who know only the SKU.",
     "imports": "Catalogue files: one goes in, a job comes out.",
+    "exports": "Products as catalogue files: a selection goes in, a job comes out.",
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
     "health": "For those who run it.",
@@ -105,6 +106,16 @@ REQUEST_HEADERS: Mapping[str, JSONObject] = {
         ),
         "example": '"3.17.9f8e7d6c"',
     },
+    "Range": {
+        "schema": {"type": "string"},
+        "description": "The part to send, in bytes from 0 on; several parts are sent as a whole.",
+        "example": "bytes=1048576-",
+    },
+    "If-Range": {
+        "schema": {"type": "string"},
+        "description": "The `ETag` of what is held already: of another file all is sent.",
+        "example": '"12.4711"',
+    },
     "Idempotency-Key": {
         "schema": {"type": "string", "pattern": f"^({_BARE_KEY}|{_QUOTED_KEY})$"},
         "description": (
@@ -127,6 +138,24 @@ ANSWER_HEADERS: Mapping[str, JSONObject] = {
         "schema": {"type": "string", "pattern": '^(W/)?".+"$'},
         "description": "The version that is shown, for `If-None-Match` and `If-Match`.",
         "example": '"3.17.9f8e7d6c"',
+    },
+    "Accept-Ranges": {
+        "required": True,
+        "schema": {"type": "string", "const": "bytes"},
+        "description": "Parts of it may be asked for, with `Range`.",
+        "example": "bytes",
+    },
+    "Content-Range": {
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "Which bytes these are, and how many there are.",
+        "example": "bytes 1048576-1048580/1048581",
+    },
+    "Content-Disposition": {
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "A name for the file.",
+        "example": "attachment; filename=products.csv",
     },
     "Location": {
         "required": True,
@@ -207,8 +236,10 @@ FIELDS: Mapping[type[Schema], Mapping[str, str]] = {
             "`total`, `processed` and `failed` count the file's rows; `created`, `updated` and"
             " `unchanged` its products."
         ),
+        "eta_seconds": "At the present rate, until the end; null while that is unknown.",
         "attempts": "How often a worker has begun it.",
         "error": "Why it failed.",
+        "links": "`result`, `cancel` and `retry` where there is something to get or to do.",
     },
     KeySchema: {
         "prefix": "What the key begins with, to tell it from others.",

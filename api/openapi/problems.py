@@ -8,7 +8,7 @@ from api import idempotency
 from api.inputs import CURSOR
 from api.openapi.faults import FAULTS
 from api.openapi.routes import Route
-from errors import Ambiguous, Conflict, Fault, PushcartError
+from errors import Ambiguous, Fault, Gone, PushcartError, RangeNotSatisfiable
 from models import JSONObject
 
 MEDIA_TYPE = "application/problem+json"
@@ -114,6 +114,10 @@ def _declares(error: type[PushcartError]) -> Callable[[Route], bool]:
     return lambda route: error in route.operation.raises
 
 
+def _named(*names: str) -> Callable[[Route], bool]:
+    return lambda route: route.name in names
+
+
 def _conditional(route: Route) -> bool:
     return "If-Match" in route.operation.headers
 
@@ -156,14 +160,20 @@ PROBLEMS = (
     Problem(404, "job_not_found", "There is no job 7.", _raises(404, "jobs")),
     Problem(404, "key_not_found", "There is no key 7.", _raises(404, "keys")),
     Problem(404, "variant_not_found", "There is no variant with the SKU 'A'.", _of("variants")),
-    Problem(409, "handle_taken", "The handle is taken.", _declares(Conflict)),
+    Problem(404, "no_result_file", "This import has made no file.", _named("getJobResult")),
+    Problem(409, "handle_taken", "The handle is taken.", _raises(409, "products", "batch")),
+    Problem(409, "job_finished", "The job has succeeded already.", _named("cancelJob")),
+    Problem(409, "job_not_finished", "It goes on by itself.", _named("getJobResult", "retryJob")),
+    Problem(409, "nothing_to_retry", "The job has done all.", _named("retryJob")),
     Problem(409, "changed_meanwhile", "Others are changing these products.", _of("batch")),
     Problem(409, "ambiguous_handle", "2 deleted products had this handle.", _restores),
     Problem(409, "ambiguous_sku", "The SKU is carried by the variants 31, 44.", _names_skus),
     Problem(409, "idempotency_in_progress", "It is being worked on. Ask again.", _repeatable),
+    Problem(410, "file_expired", "The file is kept no longer.", _declares(Gone)),
     Problem(412, "precondition_failed", "The product is at version 4 now.", _conditional),
     Problem(413, "too_large", "The body is larger than this address takes.", _body),
     Problem(415, "unsupported_media_type", "Send the body as application/json.", _body),
+    Problem(416, "range_not_satisfiable", "The file has 17 bytes.", _declares(RangeNotSatisfiable)),
     Problem(422, "invalid", "/name: must not be blank", _body),
     Problem(422, "empty_file", "The body is empty: send the file.", _of("imports")),
     Problem(422, "idempotency_key_reused", "It was sent with another body.", _repeatable),
@@ -178,6 +188,7 @@ PROBLEMS = (
 HEADERS: Mapping[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
     409: ("Retry-After",),
+    416: ("Content-Range",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }

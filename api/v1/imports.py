@@ -3,7 +3,7 @@
 from hashlib import blake2b
 from typing import IO, Self
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
@@ -11,7 +11,7 @@ from werkzeug.formparser import FormDataParser
 
 from api.inputs import JSON, Parameter, choice, flag
 from api.operations import Answer, Body, operation
-from api.v1.jobs import public
+from api.v1.jobs import accepted, public
 from catalog import import_options, staging
 from catalog.formats.detection import FORMATS
 from catalog.tasks import import_catalogue
@@ -19,15 +19,17 @@ from config import settings
 from errors import FieldFault, Invalid, UnsupportedMediaType
 from jobs import queue
 from jobs.files import FileWriter, copy
-from models import Job, JSONObject, db
+from models import JSONObject, db
 from schemas import MAX_OPTIONS, JobSchema
 
 blueprint = Blueprint("imports", __name__)
 
-_RAW_TYPES = ("text/csv", "application/csv", "text/plain", "application/octet-stream")
+_RAW_TYPES = (
+    *("text/csv", "application/csv", "text/plain", "application/octet-stream"),
+    *(JSON, "application/x-ndjson"),
+)
 _MULTIPART = "multipart/form-data"
 _FILE: JSONObject = {"type": "string", "format": "binary", "minLength": 1}
-_POLL_SECONDS = "1"
 
 
 class Upload(FileWriter):
@@ -191,14 +193,4 @@ def create_import(query: JSONObject, sent: Upload) -> ResponseReturnValue:
     job = queue.enqueue(
         db.session(), import_catalogue, kind="import", params=chosen, file_id=sent.file_id
     )
-    return accepted(job)
-
-
-def accepted(job: Job) -> Response:
-    """The answer to a request for whose work there is a job now."""
-    shown = public(job)
-    response = jsonify(shown)
-    response.status_code = 202
-    response.headers["Location"] = shown["links"]["self"]
-    response.headers["Retry-After"] = _POLL_SECONDS
-    return response
+    return accepted(public(job))

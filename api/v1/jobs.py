@@ -1,20 +1,63 @@
-"""`/api/v1/jobs`."""
+"""`/api/v1/jobs`: background work, watched and controlled."""
 
 from typing import Any
 
-from flask import Blueprint, url_for
+from flask import Blueprint, Response, after_this_request, jsonify, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Row
 
-from api import pages
-from api.inputs import CURSOR, LIMIT
+import values
+from api import downloads, pages
+from api.inputs import CURSOR, LIMIT, Parameter, choice
 from api.operations import Answer, operation
-from errors import NotFound
+from errors import Conflict, Gone, NotFound, RangeNotSatisfiable
 from jobs import queue
-from models import Job, JSONObject
+from models import JOB_STATUSES, Job, JSONObject, db
 from schemas import JobErrorSchema, JobSchema
 
 blueprint = Blueprint("jobs", __name__)
+
+_POLL_SECONDS = "1"
+_FILE: JSONObject = {"type": "string", "format": "binary"}
+_TIME = dict(values.SHAPES[values.timestamp])
+_BOUNDS = {"gt": "later than", "gte": "at this time or later than", "lt": "earlier than",
+           "lte": "at this time or earlier than"}  # fmt: skip
+
+
+def _statuses(sent: str) -> list[str]:
+    found = values.comma_separated(sent, len(JOB_STATUSES))
+    return [values.choice(JOB_STATUSES, status) for status in found]
+
+
+_FILTERS = (
+    Parameter("kind", values.label, dict(values.SHAPES[values.label]), "Only jobs of this kind."),
+    choice("status", JOB_STATUSES, "Only jobs with this status."),
+    Parameter(
+        "status[in]",
+        _statuses,
+        {"type": "string", "minLength": 1},
+        "Only jobs with one of these statuses, between commas.",
+    ),
+    *(
+        Parameter(f"created_at[{name}]", values.timestamp, _TIME, f"Only jobs made {meaning} this.")
+        for name, meaning in _BOUNDS.items()
+    ),
+)
+
+
+@blueprint.get("")
+@operation(
+    "jobs:read",
+    query=(LIMIT, CURSOR, *_FILTERS),
+    answers={200: Answer("A page of jobs.", pages.of(JobSchema), headers=("Link",))},
+)
+def list_jobs(query: JSONObject) -> ResponseReturnValue:
+    """List jobs, the newest first."""
+    start = pages.position("jobs", query["cursor"])
+    filters = {name: query[name] for name in queue.FILTERS if query[name] is not None}
+    found = queue.page(filters, query["limit"] + 1, start.key, backwards=start.backwards)
+    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
+    return pages.respond("jobs", page, pages.dumped(public, page))
 
 
 @blueprint.get("/<int:job_id>")
@@ -22,6 +65,31 @@ blueprint = Blueprint("jobs", __name__)
 def get_job(job_id: int) -> ResponseReturnValue:
     """Read one job: its status and live progress."""
     return public(queue.find(job_id))
+
+
+@blueprint.post("/<int:job_id>/cancel")
+@operation(
+    "jobs:write",
+    answers={200: Answer("The job, canceled.", JobSchema)},
+    raises=(NotFound, Conflict),
+)
+def cancel_job(job_id: int) -> ResponseReturnValue:
+    """Cancel a job; what it has done stays, as its progress says, and a retry goes on from there.
+
+    Takes effect at once: of the step that a worker is in, nothing is written any more.
+    """
+    return public(queue.cancel(db.session(), job_id))
+
+
+@blueprint.post("/<int:job_id>/retry")
+@operation(
+    "jobs:write",
+    answers={202: Answer("The job, queued again.", JobSchema, headers=("Location", "Retry-After"))},
+    raises=(NotFound, Conflict, Gone),
+)
+def retry_job(job_id: int) -> ResponseReturnValue:
+    """Do again what of a job failed, was refused or was left; what is done is not done twice."""
+    return accepted(public(queue.retry(db.session(), job_id)))
 
 
 @blueprint.get("/<int:job_id>/errors")
@@ -37,14 +105,52 @@ def list_job_errors(job_id: int, query: JSONObject) -> ResponseReturnValue:
     start = pages.position(kind, query["cursor"])
     found = queue.errors(job_id, query["limit"] + 1, start.key, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.line, row.id))
-    return pages.respond(kind, page, pages.dumped(JobErrorSchema(), page))
+    return pages.respond(kind, page, pages.dumped(JobErrorSchema().dump, page))
+
+
+@blueprint.get("/<int:job_id>/result")
+@operation(
+    "jobs:read",
+    headers=downloads.REQUEST_HEADERS,
+    answers={
+        200: Answer("The file.", _FILE, downloads.ANSWER_HEADERS, "*/*"),
+        206: Answer("A part.", _FILE, (*downloads.ANSWER_HEADERS, "Content-Range"), "*/*"),
+        304: Answer("The client has it already.", headers=("ETag",)),
+    },
+    raises=(NotFound, Conflict, Gone, RangeNotSatisfiable),
+)
+def get_job_result(job_id: int) -> ResponseReturnValue:
+    """Download the file that a job has made; with `Range`, where an earlier download stopped."""
+    job = queue.find(job_id)
+    if job.finished_at is None:
+        after_this_request(_ask_again)
+    return downloads.send(queue.result_file(job))
 
 
 def public(job: Job | Row[Any]) -> JSONObject:
-    """A job as its owner sees it, with links."""
+    """A job as its owner sees it, with links to what can be done with it."""
     shown: JSONObject = JobSchema().dump(job)
+    views = {"self": "get_job", "errors": "list_job_errors"}
+    if job.status == "succeeded" and job.result_file_id is not None:
+        views["result"] = "get_job_result"
+    if job.finished_at is None:
+        views["cancel"] = "cancel_job"
+    elif job.status != "succeeded" or shown["progress"]["failed"]:
+        views["retry"] = "retry_job"
     shown["links"] = {
-        "self": url_for("jobs.get_job", job_id=job.id, _external=True),
-        "errors": url_for("jobs.list_job_errors", job_id=job.id, _external=True),
+        name: url_for(f"jobs.{view}", job_id=job.id, _external=True) for name, view in views.items()
     }
     return shown
+
+
+def accepted(job: JSONObject) -> Response:
+    """The answer of a route that has left its work to a job."""
+    response = jsonify(job)
+    response.status_code = 202
+    response.headers["Location"] = job["links"]["self"]
+    return _ask_again(response)
+
+
+def _ask_again(response: Response) -> Response:
+    response.headers["Retry-After"] = _POLL_SECONDS
+    return response

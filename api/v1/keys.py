@@ -45,7 +45,7 @@ def list_keys(query: JSONObject) -> ResponseReturnValue:
     start = pages.position("keys", query["cursor"])
     found = keys.page(query["limit"] + 1, start.key, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("keys", page, pages.dumped(KeySchema(), page))
+    return pages.respond("keys", page, pages.dumped(KeySchema().dump, page))
 
 
 @blueprint.get("/<int:key_id>")

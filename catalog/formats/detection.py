@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from catalog.formats import encodings, json_array, mapped, native, ndjson, shopify
+from catalog.formats import (
+    encodings,
+    inventory,
+    json_array,
+    mapped,
+    native,
+    ndjson,
+    shopify,
+    woocommerce,
+)
 from catalog.formats.objects import ObjectReader, unknown_names
 from catalog.formats.rows import Extent, Format, Open, Options, Reader, Writer
 from catalog.formats.table import Table
@@ -24,9 +33,13 @@ class _Writable(Protocol):
 
 
 # By their headings, the first that matches.
-_SHEETS: dict[str, Format] = {module.NAME: module for module in (native, shopify)}
+_SHEETS: dict[str, Format] = {
+    module.NAME: module for module in (inventory, native, shopify, woocommerce)
+}
 _OF_OBJECTS: dict[str, _OfObjects] = {module.NAME: module for module in (json_array, ndjson)}
-_WRITABLE: dict[str, _Writable] = {module.NAME: module for module in (native, shopify, ndjson)}
+_WRITABLE: dict[str, _Writable] = {
+    module.NAME: module for module in (native, shopify, woocommerce, ndjson)
+}
 _READERS: dict[str, Callable[[Open, Options], Reader]] = {
     **{name: module.read for name, module in _SHEETS.items()},
     **{name: module.read for name, module in _OF_OBJECTS.items()},

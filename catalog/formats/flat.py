@@ -42,6 +42,7 @@ def _as_read(_fields: JSONObject, _columns: frozenset[str]) -> None:
 class FlatFormat:
     """The declaration of a format; the `finish` functions settle what depends on several cells.
 
+    `canonical` makes of a heading the name by which the declaration means it.
     `about_variants` tells of a column without a place, by its heading in lower case, whether it is
     about variants.
     """
@@ -52,6 +53,7 @@ class FlatFormat:
     variant: Columns
     option_pairs: Sequence[tuple[str, str]]
     image: Columns = ()
+    canonical: Callable[[str], str] = str.lower
     point: str | None = "."  # for decimals, where nothing in the column says otherwise
     about_variants: Callable[[str], bool] = lambda _: False
     finish_product: Callable[[JSONObject, frozenset[str]], None] = _as_read
@@ -95,7 +97,8 @@ class FlatReader:
         self.format = format_
         self._table = table
         self._heading = distinct(table.heading, format_.headings)
-        self._index = {name.lower(): i for i, name in reversed([*enumerate(self._heading)])}
+        numbered = reversed([*enumerate(self._heading)])
+        self._index = {format_.canonical(name): index for index, name in numbered}
         self._columns = frozenset(self._index)
         self._handle = self._handle_column()
         self._product = self._bind(format_.product)
@@ -109,6 +112,7 @@ class FlatReader:
         self._kept = self._without_place()
         self._kept_cells = _getter(self._kept)
         self._outdone = _outdone(self._product)
+        self._keeps = bool(self._kept or self._outdone)
         self._exact = self._index.get(EXACT)
         clears = options.blank_clears
         self._product_clears = _clearable([*self._product, *self._image]) if clears else frozenset()
@@ -169,7 +173,7 @@ class FlatReader:
             explained = {refusal.line for refusal in refusals}
             return None, [*refusals, *following(product, explained, min(explained))]
         try:
-            if self._kept or self._outdone:
+            if self._keeps:
                 self._keep(product, group.rows)
         except RowRefused as error:
             return None, refused_whole(product, error.refusal, refusals)
@@ -197,17 +201,15 @@ class FlatReader:
         names: dict[int, str] = {}
         seen: dict[tuple[tuple[str, str], ...], int] = {}
         images: list[JSONObject] = []
-        finish_variant, first = self.format.finish_variant, rows[0][0]
+        first = rows[0][0]
         for line, cells in rows:
             try:
                 exact = self._exact_of(line, cells)
                 options = exact.identity or self._read_options(line, cells, names)
-                fields = self._fill_exactly(line, cells, self._variant, exact)
-                self._fill(fields, line, cells, self._variant)
+                fields = self._read_variant(line, cells, exact)
                 image = self._fill({}, line, cells, self._image) if self._image else {}
                 if options is not None or not image or line == first or _TELLING & fields.keys():
                     claim_identity(line, options or {}, seen)
-                    finish_variant(fields, self._columns)
                     cleared = self._variant_clears - fields.keys()
                     product.variants.append(VariantRow(line, options or {}, fields, cleared))
             except RowRefused as error:
@@ -215,9 +217,14 @@ class FlatReader:
             else:
                 if "url" in image:
                     images.append(image)
-        found = [name for variant in product.variants for name in variant.options]
-        product.options = list(dict.fromkeys([*product.fields.pop("options", ()), *found]))
+        settle_options(product)
         product.images = product.fields.pop("images", []) + in_order(images)
+
+    def _read_variant(self, line: int, cells: list[str], exact: Exact) -> JSONObject:
+        fields = self._fill_exactly(line, cells, self._variant, exact)
+        self._fill(fields, line, cells, self._variant)
+        self.format.finish_variant(fields, self._columns)
+        return exact.variant | fields if exact.variant else fields
 
     def _keep(self, product: ProductRows, rows: Sequence[Row]) -> None:
         """Keep in the product's metadata what its rows say in columns without a place."""
@@ -232,7 +239,7 @@ class FlatReader:
             heading = self._heading[index]
             per_variant = self.format.about_variants(heading.lower())
             said = [
-                (keys.get(line, ""), self._cell(line, cells, index, _text))
+                (keys.get(line, ""), self._cell(line, cells, index, text_of))
                 for line, cells in spoken
                 if line in keys or not per_variant
             ]
@@ -241,7 +248,7 @@ class FlatReader:
         for index, fed in self._outdone:
             cell = rows[0][1][index]
             if cell.strip() and rows[0][1][fed].strip() not in ("", cell.strip()):
-                kept[self._heading[index]] = self._cell(*rows[0], index, _text)
+                kept[self._heading[index]] = self._cell(*rows[0], index, text_of)
         if kept:
             product.fields["metadata"] = kept | product.fields.get("metadata", {})
 
@@ -354,7 +361,8 @@ def distinct(heading: Sequence[str], used: AbstractSet[str]) -> list[str]:
     return names
 
 
-def _text(cell: str) -> str:
+def text_of(cell: str) -> str:
+    """A cell as `metadata` keeps it. Raises Fault."""
     return values.text(cell, values.DESCRIPTION_LIMIT)
 
 
@@ -375,6 +383,12 @@ def _outdone(columns: _BoundColumns) -> list[tuple[int, int]]:
 def _clearable(columns: _BoundColumns) -> AbstractSet[str]:
     fields = {"images" if field == "url" else field for _, field, _ in columns}
     return _CLEARABLE & fields
+
+
+def settle_options(product: ProductRows) -> None:
+    """Give the product the options of its variants, behind those that `_exact` puts in order."""
+    found = [name for variant in product.variants for name in variant.options]
+    product.options = list(dict.fromkeys([*product.fields.pop("options", ()), *found]))
 
 
 def claim_identity(

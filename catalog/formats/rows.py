@@ -57,6 +57,7 @@ class ProductRows:
 
     `found_by_sku`: the format knows no handles. The product is then the one living product that
     has one of the variants' SKUs, and `handle`, which may be empty, is for a new one.
+    `only_existing`: the format says too little to create a product or a variant.
     """
 
     handle: str
@@ -67,6 +68,7 @@ class ProductRows:
     variants: list[VariantRow] = field(default_factory=list)
     cleared: AbstractSet[str] = frozenset()
     found_by_sku: bool = False
+    only_existing: bool = False
 
 
 @dataclass(slots=True)

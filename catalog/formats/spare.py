@@ -10,7 +10,7 @@ Writing makes a column of each key of `metadata`. What cells cannot say goes int
 
 `cells` gives, for a heading, the cell as it was written and the value that it stands for. Once
 somebody has changed the cell, the cell counts. `metadata`, `options` and `images` are those of the
-product, `identity` the options of the row's variant.
+product, `identity` the options of the row's variant, and `variant` what else of it has no cell.
 """
 
 import json
@@ -113,7 +113,7 @@ class MetadataColumns:
 def _is_heading(key: str) -> bool:
     """Whether a key comes back as it is when it is read as a heading."""
     return (
-        key == key.strip()
+        key == " ".join(key.split())
         and key.isprintable()
         and 0 < len(key) <= values.LABEL_LIMIT
         and guarded(key) == unguarded(key)
@@ -145,17 +145,25 @@ class Exact:
     cells: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     identity: dict[str, str] | None = None
     product: JSONObject = field(default_factory=dict)
+    variant: JSONObject = field(default_factory=dict)
 
     @classmethod
     def read(cls, cell: str) -> "Exact":
         """Read a cell of `_exact`. Raises Fault."""
-        said = json_object(cell)
-        cells, identity = said.pop("cells", {}), said.pop("identity", None)
-        pairs = isinstance(cells, dict) and all(_is_pair(pair) for pair in cells.values())
-        if not pairs or not said.keys() <= {"metadata", "options", "images"}:
+        said = {"cells": {}, "identity": None, "variant": {}} | json_object(cell)
+        cells, identity, variant = (said.pop(name) for name in ("cells", "identity", "variant"))
+        if (
+            not (isinstance(cells, dict) and all(map(_is_pair, cells.values())))
+            or not (isinstance(variant, dict) and variant.keys() <= _VARIANT.keys())
+            or not said.keys() <= {"metadata", "options", "images"}
+        ):
             raise Fault("invalid_exact", "is not what an export has written there")
-        product = {name: _loaded(name, value) for name, value in said.items()}
-        return cls(cells, None if identity is None else _loaded("identity", identity), product)
+        return cls(
+            cells,
+            None if identity is None else _loaded("identity", identity),
+            {name: _loaded(name, value) for name, value in said.items()},
+            {name: _loaded(name, value) for name, value in variant.items()},
+        )
 
     def fill(self, fields: JSONObject, heading: str, name: str, cell: str) -> None:
         """Set what a column feeds, if its cell is still what was written. Raises Fault."""

@@ -1,39 +1,17 @@
-"""Commands of `flask --app wsgi …`."""
+"""`flask --app wsgi keys …`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from flask import Flask
 from flask.cli import AppGroup
-from flask_migrate import upgrade
-from marshmallow import ValidationError
-from sqlalchemy.exc import OperationalError
 
 from access import keys as access_keys
-from catalog import documents
-from errors import PushcartError
+from api.commands.plainly import told_plainly
 from models import KEY_SCOPES, db
-from schemas import KeySchema, faults_of
+from schemas import KeySchema
 
 keys = AppGroup("keys", help="Make, list and revoke the keys of the API.")
-
-
-def init_app(app: Flask) -> None:
-    """Add the commands to the app."""
-    app.cli.add_command(release)
-    app.cli.add_command(keys)
-
-
-@click.command()
-def release() -> None:
-    """Bring the database up to this code: migrate, then render documents whose shape changed."""
-    upgrade()
-    while rendered := documents.render_outdated(db.session()):
-        db.session.commit()
-        click.echo(f"rendered {rendered} documents anew")
 
 
 @keys.command("create")
@@ -45,7 +23,7 @@ def create_key(name: str, scopes: tuple[str, ...], days: int | None) -> None:
     sent: dict[str, Any] = {"name": name, "scopes": list(scopes)}
     if days is not None:
         sent["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    with _told_plainly():
+    with told_plainly():
         created, key = access_keys.create(db.session(), sent)
         db.session.commit()
         # Apart from the key, which a script may want to take from the standard output.
@@ -57,7 +35,7 @@ def create_key(name: str, scopes: tuple[str, ...], days: int | None) -> None:
 def list_keys() -> None:
     """Show all keys, without their secrets."""
     edge = None
-    with _told_plainly():
+    with told_plainly():
         while rows := access_keys.page(100, edge):
             for row in rows:
                 click.echo(_line(KeySchema().dump(row)))
@@ -68,7 +46,7 @@ def list_keys() -> None:
 @click.argument("prefix_or_id")
 def revoke_key(prefix_or_id: str) -> None:
     """Revoke a key for good; within a second, no process lets it in."""
-    with _told_plainly():
+    with told_plainly():
         found = access_keys.find_named(prefix_or_id)
         access_keys.revoke(db.session(), found.id)
         db.session.commit()
@@ -80,17 +58,3 @@ def _line(key: dict[str, Any]) -> str:
     told = (f"{name.removesuffix('_at')} {key[name]}" for name in times if key[name])
     first = f"{key['id']}  {key['prefix']}  {key['name']}  {','.join(key['scopes'])}"
     return "  ".join([first, *told])
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """End with one line and status 1, not with a traceback, for what is the user's to mend."""
-    try:
-        yield
-    except ValidationError as error:
-        faults = (f"{fault.pointer}: {fault.detail}" for fault in faults_of(error))
-        raise click.ClickException("; ".join(faults)) from None
-    except PushcartError as error:
-        raise click.ClickException(error.detail) from None
-    except OperationalError:
-        raise click.ClickException("The database does not answer.") from None
