@@ -73,9 +73,7 @@ def test_a_byte_order_mark_tells_the_encoding(encoding: str) -> None:
     [
         (b"", "empty_file", "no heading"),
         (b"\n", "empty_file", "no heading"),
-        (b"PK\x03\x04rest of an archive", "not_csv", "ZIP"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "unclosed_quote", "Line 3"),
-        (b"a,b\n" + b"1,2\n" * 20_000 + b"M\xfcller,2\n", "invalid_encoding", "line 1"),
         (b'a,b\n1,"' + b"x" * 3_000_000, "malformed_csv", "Line 2"),
     ],
 )

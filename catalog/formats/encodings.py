@@ -9,6 +9,7 @@ import codecs
 import io
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from catalog.formats.rows import Open
@@ -37,6 +38,7 @@ _MEND = {
     for byte in range(0x80, 0x100)
 }
 _JAPANESE_WORD = re.compile("[ぁ-んァ-ヶー一-龯]{2}")
+_WORDS = "àÀèÈéÉíÍóÓúÚåÅöÖ"  # that are a letter alone, in the languages of Windows-1252
 _JAPANESE = re.compile("[ぁ-んァ-ヶー一-龯]")
 
 
@@ -62,10 +64,16 @@ class Encoding:
         errors = "replace" if self.strict else self._errors
         return without_mark(codecs.getincrementaldecoder(self.codec)(errors).decode(sample))
 
-    def misfit(self, line: int) -> Unreadable:
-        """The error for a file that is not in this encoding, near a line."""
-        detail = f"Near line {line}: the file is not {self.name}."
-        return Unreadable(detail, code="invalid_encoding")
+    def misfit(self, stream: io.RawIOBase) -> Unreadable:
+        """The error for a file that is not in this encoding."""
+        decoder = codecs.getincrementaldecoder(self.codec)()
+        line = 1
+        try:
+            for chunk in iter(partial(io.BufferedReader(stream).read, 64 * 1024), b""):
+                line += decoder.decode(chunk).count("\n")
+        except UnicodeDecodeError as error:
+            line += error.object[: error.start].count(b"\n")
+        return Unreadable(f"Line {line}: the file is not {self.name}.", code="invalid_encoding")
 
 
 def beginning(open_: Open) -> bytes:
@@ -171,7 +179,7 @@ def _fitting(text: str) -> int:
 
 
 def _fits(before: str, character: str, after: str) -> bool:
-    in_word = before.isalpha() or after.isalpha()
+    in_word = before.isalpha() or after.isalpha() or character in _WORDS
     if character.isalpha():
         return in_word and not (character.isupper() and before.islower())
     return not (before.isalpha() and after.isalpha()) or character in "’‘-\u00ad"

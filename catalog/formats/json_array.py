@@ -64,6 +64,7 @@ class _Text:
     """The text of a file, of which only the part around `at` is held."""
 
     def __init__(self, open_: Open, encoding: Encoding) -> None:
+        self._open = open_
         self._text = encoding.text(open_())
         self._encoding = encoding
         self._buffer = ""
@@ -128,6 +129,6 @@ class _Text:
         try:
             more = self._text.read(max(_CHUNK, len(self._buffer)))
         except UnicodeError:
-            raise self._encoding.misfit(self.line) from None
+            raise self._encoding.misfit(self._open()) from None
         self._buffer += more
         return bool(more)

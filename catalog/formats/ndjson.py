@@ -20,7 +20,6 @@ def matches(beginning: str) -> bool:
 def objects(open_: Open, encoding: encodings.Encoding) -> Iterator[Row]:
     """The value of each line that is not blank, with its number. Raises Unreadable."""
     text = encoding.text(open_())
-    number = 0
     try:
         for number, line in enumerate(iter(partial(text.readline, MAX_OBJECT), ""), 1):
             if len(line) == MAX_OBJECT:
@@ -28,7 +27,7 @@ def objects(open_: Open, encoding: encodings.Encoding) -> Iterator[Row]:
             if sent := (encodings.without_mark(line) if number == 1 else line).strip():
                 yield number, value_of(sent)
     except UnicodeError:
-        raise encoding.misfit(number + 1) from None
+        raise encoding.misfit(open_()) from None
 
 
 def read(open_: Open, options: Options) -> ObjectReader:

@@ -107,6 +107,8 @@ class NumberColumn:
         bare = _SPACES.sub("", digits)
         if bare.isdigit() and (bare == digits or _GROUPED["."].fullmatch(digits)):
             return bare
+        if all(_in_plain_digits(digits, point) is None for point in ".,"):
+            raise Fault("not_a_number", "is no number")
         points = self._points(digits)
         if len(points) != 1:
             seen = "uses both for decimals" if points else "does not tell which"

@@ -26,11 +26,11 @@ from schemas import ProductSchema, VariantFields, VariantSchema, faults_of
 MEDIA_TYPE = "application/x-ndjson"
 MAX_OBJECT = 16 * 1024 * 1024  # characters
 _MAX_FAULTS = 20  # that are told of one object
+_SCHEMA = ProductSchema()
 _PARTIAL = (
-    *(name for name in ProductSchema().fields if name not in ("handle", "variants")),
+    *(name for name in _SCHEMA.fields if name not in ("handle", "variants")),
     *(f"variants.{name}" for name in VariantSchema().fields if name != "options"),
 )
-_SCHEMA = ProductSchema(partial=_PARTIAL)
 # What answers and reports hold besides.
 _IGNORED = (
     frozenset(("_line", "_error", "_text", *_SCHEMA.dump_fields)) - _SCHEMA.load_fields.keys()
@@ -167,7 +167,8 @@ def _product(line: int, sent: JSONObject) -> ProductRows:
     if named.get("handle") is None and (derived := _derived(named)):
         named["handle"] = derived
     try:
-        loaded: JSONObject = _SCHEMA.load(named)
+        partial = (*_PARTIAL, "handle") if found_by_sku else _PARTIAL
+        loaded: JSONObject = _SCHEMA.load(named, partial=partial)
     except ValidationError as error:
         faults = faults_of(error)
         if "variants" not in sent:  # the client wrote its fields at the top
@@ -184,7 +185,7 @@ def _rows(line: int, loaded: JSONObject, *, found_by_sku: bool) -> ProductRows:
     names = [name for variant in variants for name in variant.options]
     options = list(dict.fromkeys([*loaded.pop("options", ()), *names]))
     images = loaded.pop("images", [])
-    handle = loaded.pop("handle")
+    handle = loaded.pop("handle", "")
     if "metadata_" in loaded:
         loaded["metadata"] = loaded.pop("metadata_")
     fields, cleared = _said_and_cleared(loaded)

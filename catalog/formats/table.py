@@ -29,9 +29,9 @@ _CHUNK = 64 * 1024  # characters
 DELIMITERS = ",;\t|"
 # Excel's own way to name the delimiter, in a line above the heading.
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-# A quote that is escaped as MySQL and PHP do it. In proper CSV a quote inside a cell is doubled,
-# and one that ends a cell has a delimiter after it.
-_ESCAPED_QUOTE = r'\\"(?=[^{0}\r\n"]|"[{0}\r\n])'
+# Quotes that are escaped as MySQL and PHP do it; in proper CSV they are doubled. First those that
+# end no cell, since no delimiter follows, then all.
+_ESCAPED_QUOTES = (r'\\"(?=[^{0}\r\n"]|"[{0}\r\n])', r'(?<!\\)\\"')
 # Comes back as a row of its own, unless a quote is still open when the file ends.
 _END = "\0end of file\0"
 
@@ -80,7 +80,7 @@ class Table(Sheet):
         complete = lines if len(sample) < encodings.SAMPLE or len(lines) == 1 else lines[:-1]
         self._skipped = _SEP.fullmatch(complete[0]) if complete else None
         dialect = _dialect(complete[1:] if self._skipped else complete, options, self._skipped)
-        self.delimiter, self._escaped_quote = dialect
+        self.delimiter, self._escape = dialect
         first = next(self._records(), (0, [""]))[1]
         # The report of the refused rows of a file without a heading gives it one.
         self._headed = headed or first[0] == "#1"
@@ -105,7 +105,7 @@ class Table(Sheet):
     def _lines(self) -> Iterator[str]:
         return chain.from_iterable(self._blocks())
 
-    def _blocks(self) -> Iterator[list[str]]:
+    def _blocks(self) -> Iterator[Sequence[str]]:
         """The file's lines, as `csv` takes them, some at a time: Python looks at none alone."""
         text = self.encoding.text(self._open())
         number, rest, more = 0, "", True
@@ -123,10 +123,8 @@ class Table(Sheet):
                 lines[0] = "\n" if self._skipped else encodings.without_mark(lines[0])
             if not block.isascii() and encodings.is_misfit(block):
                 self._mend(lines, number)
-            if self._escaped_quote:
-                lines = [self._escaped_quote.sub('""', line) for line in lines]
             number += len(lines)
-            yield lines
+            yield _doubled(lines, self._escape)
 
     def _mend(self, lines: list[str], before: int) -> None:
         for index, line in enumerate(lines):
@@ -145,7 +143,7 @@ class Table(Sheet):
                     yield line, cells
                 line = reader.line_num + 1
         except UnicodeError:
-            raise self.encoding.misfit(reader.line_num + 1) from None
+            raise self.encoding.misfit(self._open()) from None
         except csv.Error as error:
             detail = f"Line {line}: {error}. Is a quote opened there and not closed?"
             raise Unreadable(detail, code="malformed_csv") from None
@@ -162,14 +160,15 @@ def _dialect(
     Those by which the most cells come to stand below a heading.
     """
     given = options.delimiter or (sep[1] if sep else None)
-    delimiters = [given] if given else list(DELIMITERS)
-    # A literal tab in a character class is what the tab itself would be.
-    patterns = {d: re.compile(_ESCAPED_QUOTE.format(re.escape(d))) for d in delimiters}
-    best = max(delimiters, key=lambda delimiter: _fitting(lines, delimiter))
-    escaped = patterns[best]
-    mended = [escaped.sub('""', line) for line in lines]
-    is_better = mended != list(lines) and _fitting(mended, best) > _fitting(lines, best)
-    return best, escaped if is_better else None
+    best = given or max(DELIMITERS, key=lambda delimiter: _fitting(lines, delimiter))
+    if not any('\\"' in line for line in lines):
+        return best, None
+    escapes = [None, *(re.compile(p.format(re.escape(best))) for p in _ESCAPED_QUOTES)]
+    return best, max(escapes, key=lambda escape: _fitting(_doubled(lines, escape), best))
+
+
+def _doubled(lines: Sequence[str], escape: re.Pattern[str] | None) -> Sequence[str]:
+    return [escape.sub('""', line) for line in lines] if escape else lines
 
 
 def _fitting(lines: Sequence[str], delimiter: str) -> int:
