@@ -33,9 +33,13 @@ NO_PROGRESS = dict.fromkeys(PROGRESS, 0)
 
 @dataclass(frozen=True)
 class Part:
-    """A group of rows as it has been read; `number` is its place among the groups of the file."""
+    """A group of rows as it has been read; `number` is its place among the groups of the file.
+
+    `is_counted`: an earlier run has done it, but for some rows that it refused.
+    """
 
     number: int
+    is_counted: bool
     lines: Sequence[int]
     product: ProductRows | None
     refusals: Sequence[Refusal]
@@ -119,8 +123,10 @@ class _Run:
             if number < self._groups_done:
                 continue
             lines = [*(line for line, _ in group.rows), *group.excess]
-            if number >= self._groups_before or not self._retried.isdisjoint(lines):
-                yield Part(number, lines, *self._reader.read(group))
+            is_old = number < self._groups_before
+            if not is_old or not self._retried.isdisjoint(lines):
+                is_counted = is_old and not self._retried.issuperset(lines)
+                yield Part(number, is_counted, lines, *self._reader.read(group))
 
     def _import(self, chunk: Chunk) -> None:
         """Commit a chunk, or, if a refused row is to end the import, what stands before it."""
@@ -142,7 +148,9 @@ class _Run:
 
     def _write(self, session: Session, chunk: Chunk) -> Step:
         stage = staging.plan if self._checks_only else staging.write
-        staged = stage(session, chunk.products, self._mode)
+        # Of what this import has created, the rest may follow.
+        is_ours = self._mode == "create" and any(part.is_counted for part in chunk.parts)
+        staged = stage(session, chunk.products, "upsert" if is_ours else self._mode)
         refused = [*_refused_on_writing(chunk.products, staged, self._reader)]
         if self._stops and refused:
             session.rollback()
@@ -163,18 +171,13 @@ class _Run:
 
     def _counts(self, chunk: Chunk, staged: staging.Staged) -> dict[str, int]:
         """What a chunk adds to the progress: nothing twice, whatever earlier runs have counted."""
-        counted = {
-            index
-            for index, part in enumerate(part for part in chunk.parts if part.product is not None)
-            if part.number < self._groups_before and not self._retried.issuperset(part.lines)
-        }
+        new = [part for part in chunk.parts if part.number >= self._groups_before]
+        is_counted = any(part.is_counted for part in chunk.parts)
         return {
-            "processed": sum(
-                len(part.lines) for part in chunk.parts if part.number >= self._groups_before
-            ),
+            "processed": sum(len(part.lines) for part in new),
             "created": len(staged.created),
             "updated": len(staged.updated),
-            "unchanged": len(set(staged.unchanged) - counted),
+            "unchanged": 0 if is_counted else len(staged.unchanged),
         }
 
 
@@ -207,13 +210,14 @@ def opened(file_id: int | None, params: JSONObject) -> Reader:
 
 
 def _chunks(parts: Iterable[Part]) -> Iterator[Chunk]:
-    """Parts by the thousand rows; a handle occurs once in a chunk."""
+    """Parts by the thousand rows; a handle occurs once in a chunk, and all or none are counted."""
     chunk: list[Part] = []
     handles: set[str] = set()
     rows = 0
     for part in parts:
         handle = part.product.handle if part.product and not part.product.found_by_sku else None
-        if chunk and (rows + len(part.lines) > CHUNK_ROWS or handle in handles):
+        is_full = rows + len(part.lines) > CHUNK_ROWS or handle in handles
+        if chunk and (is_full or part.is_counted != chunk[-1].is_counted):
             yield Chunk(chunk)
             chunk, handles, rows = [], set(), 0
         chunk.append(part)

@@ -1,11 +1,11 @@
 """Which products the rows of a file mean that knows no handles: they are known by their SKUs."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from catalog import handles
@@ -29,7 +29,7 @@ def resolve(session: Session, products: Sequence[ProductRows], *, lock: bool) ->
     """
     found = Resolved()
     known = _known(session, products, lock=lock)
-    new: list[int] = []
+    new: dict[int, None] = {}  # in the order of the file
     for index, product in enumerate(products):
         if not product.found_by_sku:
             found.products[index] = product
@@ -46,7 +46,7 @@ def resolve(session: Session, products: Sequence[ProductRows], *, lock: bool) ->
         elif product.handle:
             found.products[index] = product
             if _skus(product):
-                new.append(index)
+                new[index] = None
         else:
             found.refused[index] = "product_not_found"
     _refuse_repeats(found, new)
@@ -65,7 +65,7 @@ def _known(
     statement = (
         select(Variant.sku, Variant.options, Product.handle)
         .join_from(Variant, Product, Product.id == Variant.product_id)
-        .where(Variant.sku.in_(skus), Product.deleted_at.is_(None))
+        .where(Variant.sku == func.any(list(skus)), Product.deleted_at.is_(None))
         .order_by(Product.id)  # one order for all, as in staging
     )
     if lock:
@@ -94,7 +94,7 @@ def _as_stored(product: ProductRows, handle: str, rows: Sequence[Any]) -> Produc
     )
 
 
-def _refuse_repeats(found: Resolved, new: Sequence[int]) -> None:
+def _refuse_repeats(found: Resolved, new: Collection[int]) -> None:
     """Let the first of several rows have a product that they all mean."""
     seen: set[str] = set()
     for index, product in [*found.products.items()]:
@@ -106,7 +106,7 @@ def _refuse_repeats(found: Resolved, new: Sequence[int]) -> None:
         seen.add(product.handle)
 
 
-def _give_free_handles(session: Session, found: Resolved, new: Sequence[int]) -> None:
+def _give_free_handles(session: Session, found: Resolved, new: Collection[int]) -> None:
     claimed = {product.handle for index, product in found.products.items() if index not in new}
     free = handles.free(session, [found.products[index].handle for index in new], claimed)
     for index, handle in zip(new, free, strict=True):

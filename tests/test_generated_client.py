@@ -19,7 +19,8 @@ NAME = "pushcart_client"
 CONFIG = {
     "post_hooks": [],  # it is not read by anyone
     "content_type_overrides": dict.fromkeys(
-        ("text/csv", "application/csv", "text/plain"), "application/octet-stream"
+        ("text/csv", "application/csv", "text/plain", "application/x-ndjson", "*/*"),
+        "application/octet-stream",
     ),
 }
 

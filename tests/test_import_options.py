@@ -200,6 +200,23 @@ def test_cleared_fields_fall_back_to_their_defaults_and_names_stay(
     assert staging.write(session, [cleared]).unchanged == [0]
 
 
+def test_blank_cells_clear_where_that_is_asked_for(imported: Importer, admin: FlaskClient) -> None:
+    content = "handle,name,vendor,tags,price,stock\ntea,Tea,Leaf,green,1,5\n"
+    blank = "handle,name,vendor,price\ntea,,,\n"
+    imported(content)
+
+    kept = imported(blank)
+    cleared = imported(blank, blank="clear")
+    again = imported(blank, blank="clear")
+
+    assert kept["progress"] == progress(total=1, processed=1, unchanged=1)
+    assert cleared["progress"] == progress(total=1, processed=1, updated=1)
+    assert again["progress"] == progress(total=1, processed=1, unchanged=1)
+    tea = product(admin, "tea")
+    assert (tea["name"], tea["vendor"], tea["tags"]) == ("Tea", None, ["green"])
+    assert [tea["variants"][0][name] for name in ("price", "stock")] == [None, 5]
+
+
 # --- metadata -----------------------------------------------------------------------------------
 
 

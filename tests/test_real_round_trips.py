@@ -30,6 +30,8 @@ def test_what_a_real_file_has_made_survives_every_format(
 
     for format_ in WRITABLE:
         exported = catalogue.export(format=format_)
+        if not exported["file"]:  # no row was right, and NDJSON has no heading
+            continue
         again = catalogue(exported["file"], dry_run="true")
 
         assert catalogue.result(again["id"]).decode() == "", format_

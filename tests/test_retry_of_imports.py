@@ -76,6 +76,25 @@ def test_a_second_retry_takes_up_what_the_first_has_left(
     assert again["progress"] == progress(total=14, processed=14, created=5, updated=2, failed=1)
 
 
+def test_a_retry_that_only_creates_may_complete_what_it_has_created(
+    imported: Importer, admin: FlaskClient
+) -> None:
+    created(admin, handle="p3", name="There already")
+    first = imported(CONTENT, mode="create")
+    assert lines(first) == [4, 5, 8, 9, 13]
+
+    again = imported.again(first["id"])
+
+    assert [(error["line"], error["code"]) for error in again["errors"]] == [
+        (4, "required"),
+        (5, "required"),
+        (8, "exists"),
+        (9, "exists"),
+        (13, "not_a_number"),
+    ]
+    assert again["progress"] == first["progress"]
+
+
 def test_an_import_that_stopped_goes_on_from_there(imported: Importer, admin: FlaskClient) -> None:
     first = imported(CONTENT, on_error="stop")
     assert first["progress"] == progress(total=14, processed=2, created=1, failed=2)

@@ -63,7 +63,8 @@ def read(open_: Open, options: Options) -> Reader:
     columns = [column for column in mapping.values() if not column.startswith("=")]
     if (objects := _objects(open_, options)) is not None:
         mapping.setdefault("metadata", _REST)
-        return _MappedReader(_View(_Records(*objects, columns), mapping), options)
+        records = _Records(*objects, columns, mapping.get("category"))
+        return _MappedReader(_View(records, mapping), options)
     headed = not columns or not all(map(_NUMBER.fullmatch, columns))
     return _MappedReader(_View(Table(open_, options, headed=headed), mapping), options)
 
@@ -181,12 +182,17 @@ class _Records(Sheet):
     """JSON objects as rows: a column for each path, and one for what no path takes as it is."""
 
     def __init__(
-        self, objects: Callable[[], Iterator[Row]], encoding: Encoding, paths: Sequence[str]
+        self,
+        objects: Callable[[], Iterator[Row]],
+        encoding: Encoding,
+        paths: Sequence[str],
+        category: str | None,
     ) -> None:
         super().__init__()
         self._objects = objects
         self._encoding = encoding
         self._paths = list(dict.fromkeys(paths))
+        self._category = category  # a list there is a path: `Drinks > Tea`
         self.heading = [*self._paths, _REST]
 
     @property
@@ -200,7 +206,10 @@ class _Records(Sheet):
             if not isinstance(found, dict):
                 yield line, _NoRow(found)
                 continue
-            row = [_cell(_at(found, path, path.split("."))) for path in self._paths]
+            row = [
+                _cell(_at(found, path, path.split(".")), " > " if path == self._category else "\n")
+                for path in self._paths
+            ]
             rest = {name: value for name, value in found.items() if name not in self._paths}
             yield line, [*row, encoded(rest) if rest else ""]
 
@@ -220,7 +229,7 @@ def _at(found: Any, path: str, names: Sequence[str]) -> Any:
     return found[path] if path in found else _at(found.get(names[0]), "", names[1:])
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, between: str) -> str:
     match value:
         case None:
             return ""
@@ -231,7 +240,7 @@ def _cell(value: Any) -> str:
         case int() | Decimal():
             return unambiguous(Decimal(value))
         case list():
-            return "\n".join(filter(None, map(_cell, value)))
+            return between.join(filter(None, (_cell(item, between) for item in value)))
         case _:
             return encoded(value)
 
