@@ -66,6 +66,32 @@ keys = (
 )
 
 
+EMPTY: Document = {
+    "handle": "tea",
+    "name": "Tea",
+    "description": None,
+    "status": "active",
+    "vendor": None,
+    "category": None,
+    "tags": [],
+    "options": [],
+    "images": [],
+    "metadata": {},
+    "variants": [
+        {
+            "options": {},
+            "sku": None,
+            "price": None,
+            "compare_at_price": None,
+            "barcode": None,
+            "weight_grams": None,
+            "stock": None,
+            "backorder": False,
+        }
+    ],
+}
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """A product with anything that the API would let it have."""

@@ -27,7 +27,7 @@ from catalog.formats.cells import json_object
 from catalog.formats.sheets import guarded, unguarded
 from errors import Fault
 from models import JSONObject
-from schemas import ProductSchema, VariantSchema, faults_of
+from schemas import ProductSchema, VariantFields, VariantSchema, faults_of
 
 EXACT = "_exact"
 # Columns that are about the file and not about the products: those of an error report, and ours.
@@ -134,6 +134,7 @@ def _spread(value: Any, variants: Sequence[str]) -> list[tuple[str, str]] | None
 
 
 _VARIANT = VariantSchema().fields
+_OF_VARIANT = VariantFields().fields.keys()
 # A product's own `options` are names; those of a variant, its identity, are names and values.
 _FIELDS = {**_VARIANT, **ProductSchema().fields, "identity": _VARIANT["options"]}
 
@@ -154,7 +155,7 @@ class Exact:
         cells, identity, variant = (said.pop(name) for name in ("cells", "identity", "variant"))
         if (
             not (isinstance(cells, dict) and all(map(_is_pair, cells.values())))
-            or not (isinstance(variant, dict) and variant.keys() <= _VARIANT.keys())
+            or not (isinstance(variant, dict) and variant.keys() <= _OF_VARIANT)
             or not said.keys() <= {"metadata", "options", "images"}
         ):
             raise Fault("invalid_exact", "is not what an export has written there")
