@@ -234,8 +234,16 @@ ADDRESSES = [
 
 JOBS = [
     *(
-        Bad(f"{url}?{sent}", 400, code, sent.partition("=")[0], "POST", f"/api/v1/{url}?{sent}",
-            b"x", "text/csv")
+        Bad(
+            f"{url}?{sent}",
+            400,
+            code,
+            sent.partition("=")[0],
+            "POST",
+            f"/api/v1/{url}?{sent}",
+            b"x",
+            "text/csv",
+        )
         for url, sent, code in (
             ("imports", "mode=delete", "not_a_choice"),
             ("imports", "dry_run=1", "not_a_choice"),
