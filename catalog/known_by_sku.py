@@ -100,7 +100,7 @@ def _refuse_repeats(found: Resolved, new: Collection[int]) -> None:
     for index, product in [*found.products.items()]:
         if index in new:
             continue
-        if product.handle in seen and product.found_by_sku:
+        if product.handle in seen:
             found.refused[index] = "duplicate_product"
             del found.products[index]
         seen.add(product.handle)

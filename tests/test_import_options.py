@@ -309,6 +309,16 @@ def test_of_rows_that_mean_one_product_the_first_counts(
     assert staged.refused == dict.fromkeys((1, 2), "duplicate_product")
 
 
+def test_a_handle_may_mean_what_a_sku_before_it_has_meant(
+    admin: FlaskClient, session: Session
+) -> None:
+    created(admin, handle="tea", sku="T")
+
+    staged = staging.write(session, [by_sku(2, "", "T"), ProductRows("tea", [3], {"name": "Tea"})])
+
+    assert (staged.updated, staged.refused) == ([0], {1: "duplicate_product"})
+
+
 # --- on_error -----------------------------------------------------------------------------------
 
 GOOD = "".join(f"p{n},P,,1\n" for n in range(5))
