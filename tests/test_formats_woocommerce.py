@@ -151,6 +151,14 @@ def test_blank_cells_clear_prices_too_but_no_price_that_a_sale_price_says() -> N
     assert cup.variants[0].cleared == {"compare_at_price"}
 
 
+def test_blank_cells_of_variations_alone_clear_nothing_of_their_product() -> None:
+    content = "Type,SKU,Regular price,Parent,Tags,Attribute 1 name,Attribute 1 value(s)\n"
+
+    (shirt,), _ = read(woocommerce, content + "variation,S-1,3,S,,Size,S\n", blank_clears=True)
+
+    assert shirt.cleared == set()
+
+
 def test_headings_may_be_in_portuguese() -> None:
     content = (
         "ID,Tipo,REF,Nome,Preço,Produto ascendente,Nome do atributo 1,Valores do atributo 1\n"

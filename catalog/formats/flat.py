@@ -210,8 +210,10 @@ class FlatReader:
                 image = self._fill({}, line, cells, self._image) if self._image else {}
                 if options is not None or not image or line == first or _TELLING & fields.keys():
                     claim_identity(line, options or {}, seen)
-                    cleared = self._variant_clears - fields.keys()
-                    product.variants.append(VariantRow(line, options or {}, fields, cleared))
+                    row = VariantRow(line, options or {}, fields)
+                    if self._variant_clears:
+                        row.cleared = self._variant_clears - fields.keys()
+                    product.variants.append(row)
             except RowRefused as error:
                 refusals.append(error.refusal)
             else:
@@ -221,7 +223,7 @@ class FlatReader:
         product.images = product.fields.pop("images", []) + in_order(images)
 
     def _read_variant(self, line: int, cells: list[str], exact: Exact) -> JSONObject:
-        fields = self._fill_exactly(line, cells, self._variant, exact)
+        fields = self._fill_exactly(line, cells, self._variant, exact) if exact.cells else {}
         self._fill(fields, line, cells, self._variant)
         self.format.finish_variant(fields, self._columns)
         return exact.variant | fields if exact.variant else fields
@@ -294,7 +296,7 @@ class FlatReader:
         """What `_exact` says of cells that nobody has changed since."""
         fields: JSONObject = {}
         try:
-            for index, name, _ in columns if exact.cells else ():
+            for index, name, _ in columns:
                 exact.fill(fields, self._heading[index], name, unguarded(cells[index]))
         except Fault as fault:
             raise self._refused(line, cells, self._index[EXACT], fault) from None
@@ -308,7 +310,8 @@ class FlatReader:
 
     def _cell(self, line: int, cells: list[str], index: int, rule: Callable[[str], Any]) -> Any:
         try:
-            return rule(unguarded(cells[index]))
+            cell = cells[index]
+            return rule(unguarded(cell) if cell[:1] == "'" else cell)
         except Fault as fault:
             raise self._refused(line, cells, index, fault) from None
 

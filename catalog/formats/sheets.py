@@ -24,7 +24,7 @@ def guarded(cell: str) -> str:
 
 def unguarded(cell: str) -> str:
     """The cell without the apostrophe that `guarded`, or WooCommerce, has put before it."""
-    return cell[1:] if _GUARDED.match(cell) else cell
+    return cell[1:] if cell[:1] == "'" and _GUARDED.match(cell) else cell
 
 
 def encoded(rows: Iterable[Sequence[str]], delimiter: str = ",") -> bytes:

@@ -137,15 +137,18 @@ class WooReader(FlatReader):
         """The product of a group's rows, if any is left of it, and every refused row."""
         unknown = [refusal for row in group.rows if (refusal := self._unidentified(row))]
         if not group.key or not unknown:
-            return super().read(group)
+            found, refusals = super().read(group)
+            if found is not None and self._parent_of(group.rows) is None:
+                found.cleared = frozenset()  # blank cells of variations are not about the product
+            return found, refusals
         lines = {refusal.line for refusal in unknown}
         parents = {line for line, cells in group.rows if "variation" not in self._types(cells)}
         left = [row for row in group.rows if row[0] not in lines]
         if parents & lines or not left:
             product = ProductRows(group.key, [line for line, _ in group.rows])
             return None, refused_whole(product, unknown[0], unknown[1:])
-        product_rows, refusals = super().read(Group(group.key, left, group.excess))
-        return product_rows, [*unknown, *refusals]
+        found, refusals = self.read(Group(group.key, left, group.excess))
+        return found, [*unknown, *refusals]
 
     def _unidentified(self, row: Row) -> Refusal | None:
         """Why a row cannot be told which product it is of."""
