@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from catalog.formats import cells
 from catalog.formats import rows as grouping
 from catalog.formats.detection import open_catalogue
 from catalog.formats.rows import Group, Open, Options, Reader, groups, survey
 from catalog.formats.table import Table
-from errors import Unreadable
+from errors import Fault, Unreadable
 
 
 def file(content: str | bytes) -> Open:
@@ -157,3 +158,27 @@ def test_a_heading_that_does_not_do_is_refused(
     with pytest.raises(Unreadable) as caught:
         reader(heading, name)
     assert caught.value.error_code == code
+
+
+def test_a_name_that_stands_twice_and_feeds_no_field_is_kept_twice() -> None:
+    content = b"handle,name,note,Note\na,A,x,y\n"
+    found = open_catalogue(file(content), Options())
+    ((product, refusals),) = [found.read(group) for group in groups(found.keyed(), {})]
+
+    assert product is not None
+    assert (product.fields["metadata"], refusals) == ({"note": "x", "Note (2)": "y"}, [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ('{"a": "\\u0000"}', "nul_character"),  # PostgreSQL cannot store it
+        ('{"a": NaN}', "invalid_json"),
+        ('{"a": 1, "a": 2}', "duplicate_name"),
+        ("[1]", "invalid_type"),
+    ],
+)
+def test_a_json_object_in_a_cell_is_what_the_api_would_take(cell: str, code: str) -> None:
+    with pytest.raises(Fault) as caught:
+        cells.json_object(cell)
+    assert caught.value.code == code

@@ -28,7 +28,7 @@ _GROUPED = {
 # Signs such as $ or R$, ISO 4217 codes, and what shops write instead of them.
 _CURRENCY = re.compile(
     r"[A-Za-z]{0,3}[$¢-¥֏؋৲৳৻૱௹฿៛₠-⃀]|[A-Z]{3}|円|元"
-    r"|(?:AED|Dhs?|kr|Kč|zł|Ft|lei|лв|руб|р|грн|din|дин|RM|Rp|Rs|Fr|TL|KM|S/)\.?"
+    r"|(?:Dhs?|kr|Kč|zł|Ft|lei|лв|руб|р|грн|din|дин|RM|Rp|Rs|Fr|TL|KM|S/)\.?"
 )
 _MAX_LENGTH = 60
 # Rules of cells that read plain digits, to which a column's own notation is applied.
@@ -76,7 +76,7 @@ class NumberColumn:
         """The notation of the column, from all its cells."""
         points: set[str] = set()
         currencies: set[str] = set()
-        for cell in set(self._column()):
+        for cell in self._column():
             written = self._taken_apart(cell)
             if written is not None:
                 points.update(_proven_points(written.digits))

@@ -164,8 +164,10 @@ def _product(line: int, sent: JSONObject) -> ProductRows:
     elif isinstance(named["variants"], list):
         named["variants"] = [without_id(e) if isinstance(e, dict) else e for e in named["variants"]]
     found_by_sku = named.get("handle") is None and _sku(named) is not None
-    if named.get("handle") is None and (derived := _derived(named)):
-        named["handle"] = derived
+    if named.get("handle") is None:
+        named.pop("handle", None)
+        if derived := _derived(named):
+            named["handle"] = derived
     try:
         partial = (*_PARTIAL, "handle") if found_by_sku else _PARTIAL
         loaded: JSONObject = _SCHEMA.load(named, partial=partial)
