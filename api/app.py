@@ -63,6 +63,7 @@ ENGINE_OPTIONS = {
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,  # ms: the same for a server that vanishes while we send to it
         # A runaway statement, a lock that never comes and a forgotten transaction all end.
         "options": "-c statement_timeout=10s -c lock_timeout=3s"
         " -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
