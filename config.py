@@ -98,7 +98,7 @@ def load(env_file: Path | None = None) -> Settings:
         trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", on_heroku),
         cors_origins=tuple(env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins)),
         sentry_dsn=env.str("SENTRY_DSN", "", validate=_empty_or(_scheme("https", "http"))),
-        # Heroku's, where the app's dyno metadata is on (`heroku labs:enable runtime-dyno-metadata`).
+        # Heroku sets it where the metadata of dynos is on; see docs/operations.md.
         release=env.str("HEROKU_RELEASE_VERSION", ""),
     )
 

@@ -4,7 +4,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 import reads
-from api import commands, context, docs, express, health, operations, problems
+from api import commands, context, docs, express, health, operations, problems, release
 from api.lean import LeanFlask
 from api.logs import configure_logging
 from api.v1 import batch, imports, jobs, keys, products, variants
@@ -36,6 +36,7 @@ def create_app() -> Flask:
     context.init_app(app)
     problems.init_app(app)
     commands.init_app(app)
+    release.init_app(app)
 
     app.register_blueprint(health.blueprint)
     app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")

@@ -8,12 +8,10 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import AppGroup
-from flask_migrate import upgrade
 from marshmallow import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from access import keys as access_keys
-from catalog import documents
 from errors import PushcartError
 from models import KEY_SCOPES, db
 from schemas import KeySchema, faults_of
@@ -23,17 +21,7 @@ keys = AppGroup("keys", help="Make, list and revoke the keys of the API.")
 
 def init_app(app: Flask) -> None:
     """Add the commands to the app."""
-    app.cli.add_command(release)
     app.cli.add_command(keys)
-
-
-@click.command()
-def release() -> None:
-    """Bring the database up to this code: migrate, then render documents whose shape changed."""
-    upgrade()
-    while rendered := documents.render_outdated(db.session()):
-        db.session.commit()
-        click.echo(f"rendered {rendered} documents anew")
 
 
 @keys.command("create")

@@ -55,13 +55,14 @@ def _postgresql() -> str:
         applied = {row[0] for row in read(text("SELECT version_num FROM alembic_version"))}
     except SQLAlchemyError:
         return "does not answer, or has no tables yet"
-    known = {script.revision for script in _migrations().walk_revisions()}
+    known = {script.revision for script in migrations().walk_revisions()}
     # A database that is ahead of the code serves it well: migrations are made so.
-    behind = not applied or (applied <= known and applied != set(_migrations().get_heads()))
+    behind = not applied or (applied <= known and applied != set(migrations().get_heads()))
     return "migrations are missing" if behind else "ok"
 
 
-def _migrations() -> ScriptDirectory:
+def migrations() -> ScriptDirectory:
+    """The migrations that this code knows."""
     return ScriptDirectory(str(current_app.extensions["migrate"].directory))
 
 
