@@ -81,12 +81,14 @@ def _migrate(connection: Connection) -> None:
     for pause in (*_PAUSES_SECONDS, None):
         _drop_broken_indexes(connection)
         try:
-            return upgrade()
+            upgrade()
         except OperationalError as error:
             if pause is None or getattr(error.orig, "pgcode", None) not in _PASSING:
                 raise
             click.echo(f"Again in {pause} s: {error.orig}".rstrip())
             time.sleep(pause)
+        else:
+            return
 
 
 def _drop_broken_indexes(connection: Connection) -> None:

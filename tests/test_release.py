@@ -159,9 +159,7 @@ SETTINGS = "SET lock_timeout = '4s'; SET statement_timeout = '15min'"
 def linted(folder: Path, sql: str) -> int:
     """The status of the linter for a migration of this SQL."""
     file = folder / "9999.sql"
-    file.write_text(
-        f"SET lock_timeout = '4s'; SET statement_timeout = '15min';\nBEGIN;\n{sql};\nCOMMIT;"
-    )
+    file.write_text(f"{SETTINGS};\nBEGIN;\n{sql};\nCOMMIT;")
     return squawk([file])
 
 
