@@ -51,6 +51,7 @@ class Settings:
     trust_forwarded_for: bool
     cors_origins: tuple[str, ...]
     sentry_dsn: str
+    dyno: str
     release: str
 
     @property
@@ -67,7 +68,8 @@ def load(env_file: Path | None = None) -> Settings:
     env = Env()
     if env_file is not None:
         env.read_env(str(env_file), recurse=False, override=False)
-    on_heroku = "DYNO" in os.environ
+    dyno = env.str("DYNO", "")
+    on_heroku = bool(dyno)
     long_enough = validate.Length(min=16)
     secret = validate.And(long_enough, _generated) if on_heroku else long_enough
     # Requests a minute. 100 a second for one key leaves room for others on the smallest dyno.
@@ -98,6 +100,7 @@ def load(env_file: Path | None = None) -> Settings:
         trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", on_heroku),
         cors_origins=tuple(env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins)),
         sentry_dsn=env.str("SENTRY_DSN", "", validate=_empty_or(_scheme("https", "http"))),
+        dyno=dyno,
         # Heroku sets it where the metadata of dynos is on; see docs/operations.md.
         release=env.str("HEROKU_RELEASE_VERSION", ""),
     )

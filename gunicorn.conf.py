@@ -1,9 +1,15 @@
 """How gunicorn serves; `gunicorn wsgi:app` reads this file by itself."""
 
 import os
+import shutil
 import socket
+import tempfile
 from typing import Any
 
+# Where the processes count together; set before anything imports prometheus_client.
+metrics_folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pushcart-")
+
+from prometheus_client.multiprocess import mark_process_dead
 from sqlalchemy.orm import configure_mappers
 
 from models import db
@@ -41,3 +47,13 @@ def post_fork(server: Any, worker: Any) -> None:
     """Forget inherited connections: two processes on one socket garble each other's results."""
     with app.app_context():
         db.engine.dispose(close=False)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget what only a living process can say; what a dead one has counted still counts."""
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Leave no files behind."""
+    shutil.rmtree(metrics_folder, ignore_errors=True)

@@ -3,8 +3,19 @@
 from flask import Flask
 from flask_migrate import Migrate
 
+import queries
 import reads
-from api import commands, context, docs, express, health, operations, problems, release
+from api import (
+    commands,
+    context,
+    docs,
+    express,
+    health,
+    operations,
+    problems,
+    release,
+    status,
+)
 from api.lean import LeanFlask
 from api.logs import configure_logging
 from api.v1 import batch, imports, jobs, keys, products, variants
@@ -30,6 +41,7 @@ def create_app() -> Flask:
     ma.init_app(app)
     with app.app_context():
         reads.use(db.engine)
+        queries.watch(db.engine)
     # Constraints and types change too: what the models say is what a migration compares.
     Migrate(app, db, compare_type=True)
 
@@ -39,6 +51,7 @@ def create_app() -> Flask:
     release.init_app(app)
 
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(status.blueprint)
     app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")
     app.register_blueprint(batch.blueprint, url_prefix="/api/v1/products/batch")
     app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
@@ -52,6 +65,7 @@ def create_app() -> Flask:
 
 
 ENGINE_OPTIONS = {
+    "hide_parameters": True,  # in errors, which go to the log: they are what somebody has sent
     # Heroku's small plans allow 20 connections, shared by two overlapping releases.
     "pool_size": 3,
     "max_overflow": 0,

@@ -59,7 +59,7 @@ class Express:
         headers = [*sent.headers, *call.headers]
         if sent.body:
             headers.append(("Content-Length", str(len(sent.body))))
-        call.log_end(route, sent.status)
+        call.end(route, sent.status)
         start(_LINES[sent.status], headers)
         return [sent.body]
 

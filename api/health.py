@@ -45,12 +45,13 @@ def readyz() -> ResponseReturnValue:
 
     200 when PostgreSQL answers with the schema of this code, and Redis answers; else 503.
     """
-    checks = {"postgresql": _postgresql(), "redis": _redis()}
+    checks = {"postgresql": postgresql(), "redis": redis_state()}
     ready = all(state == "ok" for state in checks.values())
     return jsonify(status="ok" if ready else "unavailable", **checks), 200 if ready else 503
 
 
-def _postgresql() -> str:
+def postgresql() -> str:
+    """`ok`, or what is wrong with PostgreSQL."""
     try:
         applied = {row[0] for row in read(text("SELECT version_num FROM alembic_version"))}
     except SQLAlchemyError:
@@ -66,7 +67,8 @@ def migrations() -> ScriptDirectory:
     return ScriptDirectory(str(current_app.extensions["migrate"].directory))
 
 
-def _redis() -> str:
+def redis_state() -> str:
+    """`ok`, or what is wrong with Redis."""
     try:
         with redis.Redis.from_url(
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1

@@ -6,8 +6,10 @@ from typing import Any
 from celery import bootsteps, shared_task
 from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from config import settings
+from jobs import heartbeat
 from jobs import sweep as sweeping
 from models import db
 
@@ -30,9 +32,11 @@ class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self._timer: Any = None
+        self._worker = ""
 
     def start(self, consumer: Any) -> None:
         """Begin to tick once the consumer takes tasks."""
+        self._worker = consumer.hostname
         self._timer = consumer.timer.call_repeatedly(settings.sweep_seconds, self._tick)
 
     def stop(self, _consumer: Any) -> None:
@@ -44,5 +48,6 @@ class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
     def _tick(self) -> None:
         # An unclaimed tick expires, so that they do not pile up behind a busy worker.
         # Without a broker there is nothing to wake; the consumer itself reports that it is gone.
-        with suppress(OperationalError):
+        with suppress(OperationalError, RedisError):
+            heartbeat.beat(self._worker)
             sweep.apply_async(expires=settings.sweep_seconds, retry=False)
