@@ -12,6 +12,8 @@ metrics_folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefi
 from prometheus_client.multiprocess import mark_process_dead
 from sqlalchemy.orm import configure_mappers
 
+from api.serving import Log, PatientWorker
+from config import settings
 from models import db
 from wsgi import app
 
@@ -23,8 +25,17 @@ def _address() -> str:
 
 
 bind = _address()
-worker_class = "gthread"
+worker_class = PatientWorker
+logger_class = Log
 threads = 3  # as many as there are connections in the pool (api/app.py): none waits for another's
+# What the router says of the client's scheme is believed where there is a router, and only there;
+# what a client says of the path inside it, which gunicorn would believe as well, never is.
+forwarded_allow_ips = "*" if settings.trust_forwarded_for else ""
+forwarder_headers = ""
+# The head of a request in bytes; Heroku's router lets as much pass.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
 # Copy-on-write: the workers share what the app has loaded.
 preload_app = True
 # Heroku's router ends a request after 30 s (H12): ours ends first, with a line in the log.
