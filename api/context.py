@@ -19,7 +19,7 @@ from werkzeug.wsgi import get_path_info
 
 import queries
 from access.keys import Key
-from api import logs, metrics
+from api import logs, metrics, security
 from config import settings
 from errors import BadRequest
 from jobs import caller
@@ -152,5 +152,9 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     call = current()
     response.headers.update(call.headers)
+    there = {name for name, _ in response.headers}  # /docs has its own policy
+    for name, value in security.headers(call.environ):
+        if name not in there:
+            response.headers.add(name, value)
     call.end(request.url_rule.rule if request.url_rule else None, response.status_code)
     return response
