@@ -10,6 +10,7 @@ from api import (
     context,
     docs,
     express,
+    faults,
     health,
     operations,
     problems,
@@ -36,6 +37,7 @@ def create_app() -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # schemas say the order
     configure_logging(settings.log_level)
+    faults.report()
 
     db.init_app(app)
     ma.init_app(app)

@@ -19,7 +19,7 @@ from api import logs
 from config import settings
 from models import db
 from tests.keyring import client_with, made_key
-from tests.processes import Web
+from tests.processes import Web, Worker, wait_for
 from tests.stage import ADMIN, created
 
 PRODUCTS = "/api/v1/products"
@@ -102,6 +102,28 @@ def test_an_error_of_the_database_is_told_without_its_values(admin: FlaskClient)
     assert MARK not in shown
     assert 'msg="as UniqueViolation (23505)"' in shown
     assert "Traceback" in shown
+
+
+def test_a_job_has_a_line_with_the_id_of_the_request_that_caused_it(
+    admin: FlaskClient, worker: Worker
+) -> None:
+    job = admin.post(
+        "/api/v1/imports",
+        data=f"handle,name\ntee,{MARK}\n",
+        headers={"X-Request-ID": "mine", "Content-Type": "text/csv"},
+    ).get_json()
+
+    line = wait_for("its line", lambda: re.search(r".* msg=job .*", worker.output()))[0]
+
+    told = fields(line)
+    assert float(told.pop("ms")) > 0
+    assert int(told.pop("queries")) > 1
+    assert told == {
+        "level": "info", "logger": "jobs.running", "request_id": "mine", "msg": "job",
+        "job": str(job["id"]), "kind": "import", "attempt": "1", "status": "succeeded",
+        "key": "admin",
+    }  # fmt: skip
+    assert MARK not in worker.output()
 
 
 @pytest.mark.usefixtures("migrated")
