@@ -1,14 +1,14 @@
 """Every environment variable: read once, typed, and loud on a bad value.
 
 `.env` holds harmless local values; a variable of the real environment beats it, and on Heroku
-(where `DYNO` is set) the file is not read at all.
+(where `DYNO` is set) the file is not read at all. docs/operations.md says what each one means.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from environs import Env, ValidationError, validate
 
@@ -20,6 +20,12 @@ _DECIMALS = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
 _MIB = 1024 * 1024
+# In what nobody has generated: the values of `.env`, and those of examples in documentation.
+_PLACEHOLDERS = (
+    *("not-for-production", "secret", "password", "changeme", "change-me", "change_me"),
+    *("example", "placeholder", "insecure", "12345678", "abcdefgh"),
+)
+_FEWEST_CHARACTERS = 6  # different ones: `aaaaaaaaaaaaaaaa` is as good as known
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,15 @@ class Settings:
     job_retention_days: float
     file_retention_days: float
     log_level: str
+    log_format: str
+    slow_request_ms: int
     rate_limit: int
     rate_limit_visitors: int
     trust_forwarded_for: bool
+    cors_origins: tuple[str, ...]
+    sentry_dsn: str
+    dyno: str
+    release: str
 
     @property
     def currency_decimals(self) -> int:
@@ -58,13 +70,19 @@ def load(env_file: Path | None = None) -> Settings:
     env = Env()
     if env_file is not None:
         env.read_env(str(env_file), recurse=False, override=False)
+    dyno = env.str("DYNO", "")
+    on_heroku = bool(dyno)
+    long_enough = validate.Length(min=16)
+    secret = validate.And(long_enough, _generated) if on_heroku else long_enough
     # Requests a minute. 100 a second for one key leaves room for others on the smallest dyno.
     rate_limit = env.int("RATE_LIMIT", 6000, validate=validate.Range(min=0))  # 0: no limit
     return Settings(
-        database_url=_psycopg2_url(env.str("DATABASE_URL", validate=_scheme("postgres"))),
+        database_url=_database_url(
+            env.str("DATABASE_URL", validate=_scheme("postgres")), encrypted=on_heroku
+        ),
         redis_url=_unverified(env.str("REDIS_URL", validate=_scheme("redis", "rediss"))),
-        secret_key=env.str("SECRET_KEY", validate=validate.Length(min=16)),
-        admin_api_key=env.str("ADMIN_API_KEY", "", validate=_empty_or_at_least(16)),
+        secret_key=env.str("SECRET_KEY", validate=secret),
+        admin_api_key=env.str("ADMIN_API_KEY", "", validate=_empty_or(secret)),
         public_reads=env.bool("PUBLIC_READS", True),
         require_if_match=env.bool("REQUIRE_IF_MATCH", False),
         currency=env.str("SHOP_CURRENCY", "USD", validate=validate.Regexp(r"^[A-Z]{3}$")),
@@ -76,13 +94,20 @@ def load(env_file: Path | None = None) -> Settings:
         # Uploads and results: what may be retried and downloaded. Jobs tell more with less.
         file_retention_days=env.float("FILE_RETENTION_DAYS", 7.0, validate=_days),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(_LOG_LEVELS)),
+        log_format=env.str("LOG_FORMAT", "logfmt", validate=validate.OneOf(("logfmt", "json"))),
+        slow_request_ms=env.int("SLOW_REQUEST_MS", 500, validate=validate.Range(min=0)),  # 0: off
         rate_limit=rate_limit,
         # Without a key an address has a tenth of that, unless it is told otherwise.
         rate_limit_visitors=env.int(
             "RATE_LIMIT_VISITORS", -(-rate_limit // 10), validate=validate.Range(min=0)
         ),
         # Heroku's router appends the address it saw; elsewhere a client may write what it likes.
-        trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", "DYNO" in os.environ),
+        trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", on_heroku),
+        cors_origins=tuple(env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins)),
+        sentry_dsn=env.str("SENTRY_DSN", "", validate=_empty_or(_scheme("https", "http"))),
+        dyno=dyno,
+        # Heroku sets it where the metadata of dynos is on; see docs/operations.md.
+        release=env.str("HEROKU_RELEASE_VERSION", ""),
     )
 
 
@@ -99,26 +124,48 @@ def _scheme(*allowed: str) -> Callable[[str], None]:
     return check
 
 
-def _empty_or_at_least(length: int) -> Callable[[str], None]:
+def _empty_or(rule: Callable[[str], object]) -> Callable[[str], None]:
     def check(value: str) -> None:
-        if value and len(value) < length:
-            raise ValidationError(f"must have at least {length} characters")
+        if value:
+            rule(value)
 
     return check
 
 
+def _generated(value: str) -> None:
+    known = any(word in value.lower() for word in _PLACEHOLDERS)
+    if known or len(set(value)) < _FEWEST_CHARACTERS:
+        raise ValidationError("is a placeholder: generate one, as with `openssl rand -hex 32`")
+
+
+def _origins(values: list[str]) -> None:
+    for value in values:
+        parts = urlsplit(value)
+        whole = parts.scheme in ("https", "http") and value == f"{parts.scheme}://{parts.netloc}"
+        if value != "*" and not (whole and parts.netloc):
+            raise ValidationError("must be origins such as https://shop.example, or *")
+
+
 def _unverified(url: str) -> str:
     """Say what Celery insists on being told: Heroku's Redis certificates are self-signed."""
-    parts = urlsplit(url)
-    if parts.scheme != "rediss" or "ssl_cert_reqs" in parts.query:
+    return _with_option(url, "ssl_cert_reqs", "none") if url.startswith("rediss:") else url
+
+
+def _database_url(url: str, *, encrypted: bool) -> str:
+    """Name the driver: SQLAlchemy refuses Heroku's `postgres://`, and has another default.
+
+    `encrypted`: without TLS there is no connection, unless the URL itself has another opinion.
+    """
+    named = "postgresql+psycopg2" + url[url.index(":") :]
+    return _with_option(named, "sslmode", "require") if encrypted else named
+
+
+def _with_option(url: str, name: str, value: str) -> str:
+    """The URL with this parameter in its query, unless it is there already."""
+    query = urlsplit(url).query
+    if name in parse_qs(query, keep_blank_values=True):
         return url
-    query = "&".join(filter(None, (parts.query, "ssl_cert_reqs=none")))
-    return urlunsplit(parts._replace(query=query))
-
-
-def _psycopg2_url(url: str) -> str:
-    """Name the driver: SQLAlchemy refuses Heroku's `postgres://`, and has another default."""
-    return "postgresql+psycopg2" + url[url.index(":") :]
+    return f"{url}{'&' if query else '?'}{name}={value}"
 
 
 settings = load(None if "DYNO" in os.environ else Path(__file__).with_name(".env"))

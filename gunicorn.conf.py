@@ -1,11 +1,19 @@
 """How gunicorn serves; `gunicorn wsgi:app` reads this file by itself."""
 
 import os
+import shutil
 import socket
+import tempfile
 from typing import Any
 
+# Where the processes count together; set before anything imports prometheus_client.
+metrics_folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pushcart-")
+
+from prometheus_client.multiprocess import mark_process_dead
 from sqlalchemy.orm import configure_mappers
 
+from api.serving import Log, PatientWorker
+from config import settings
 from models import db
 from wsgi import app
 
@@ -17,8 +25,17 @@ def _address() -> str:
 
 
 bind = _address()
-worker_class = "gthread"
+worker_class = PatientWorker
+logger_class = Log
 threads = 3  # as many as there are connections in the pool (api/app.py): none waits for another's
+# What the router says of the client's scheme is believed where there is a router, and only there;
+# what a client says of the path inside it, which gunicorn would believe as well, never is.
+forwarded_allow_ips = "*" if settings.trust_forwarded_for else ""
+forwarder_headers = ""
+# The head of a request in bytes; Heroku's router lets as much pass.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
 # Copy-on-write: the workers share what the app has loaded.
 preload_app = True
 # Heroku's router ends a request after 30 s (H12): ours ends first, with a line in the log.
@@ -41,3 +58,13 @@ def post_fork(server: Any, worker: Any) -> None:
     """Forget inherited connections: two processes on one socket garble each other's results."""
     with app.app_context():
         db.engine.dispose(close=False)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget what only a living process can say; what a dead one has counted still counts."""
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    """Leave no files behind."""
+    shutil.rmtree(metrics_folder, ignore_errors=True)

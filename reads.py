@@ -6,6 +6,7 @@ connection: for a table with many indexes PostgreSQL plans far longer than it re
 """
 
 import re
+import time
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from sqlalchemy import Engine, Executable, Row, Select, tuple_
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
+
+import queries
 
 T = TypeVar("T")
 
@@ -92,6 +95,7 @@ def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[R
 def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) -> Sequence[Any]:
     connection = _borrowed()
     driver: Any = connection.driver_connection
+    started = time.perf_counter()
     try:
         driver.autocommit = True
         cursor = driver.cursor(cursor_factory=Cursor)
@@ -113,6 +117,7 @@ def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) ->
             raise
         raise OperationalError(sql, None, error, connection_invalidated=dead) from None
     finally:
+        queries.add(sql, time.perf_counter() - started)
         connection.close()
     return rows
 

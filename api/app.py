@@ -3,8 +3,9 @@
 from flask import Flask
 from flask_migrate import Migrate
 
+import queries
 import reads
-from api import context, docs, express, health, operations, problems
+from api import context, docs, express, faults, health, operations, problems, status
 from api.commands import cli
 from api.lean import LeanFlask
 from api.logs import configure_logging
@@ -26,11 +27,13 @@ def create_app() -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # schemas say the order
     configure_logging(settings.log_level)
+    faults.report()
 
     db.init_app(app)
     ma.init_app(app)
     with app.app_context():
         reads.use(db.engine)
+        queries.watch(db.engine)
     # Constraints and types change too: what the models say is what a migration compares.
     Migrate(app, db, compare_type=True)
 
@@ -39,6 +42,7 @@ def create_app() -> Flask:
     cli.init_app(app)
 
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(status.blueprint)
     app.register_blueprint(products.blueprint, url_prefix="/api/v1/products")
     app.register_blueprint(batch.blueprint, url_prefix="/api/v1/products/batch")
     app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
@@ -53,6 +57,7 @@ def create_app() -> Flask:
 
 
 ENGINE_OPTIONS = {
+    "hide_parameters": True,  # in errors, which go to the log: they are what somebody has sent
     # Heroku's small plans allow 20 connections, shared by two overlapping releases.
     "pool_size": 3,
     "max_overflow": 0,
@@ -65,6 +70,7 @@ ENGINE_OPTIONS = {
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,  # ms: the same for a server that vanishes while we send to it
         # A runaway statement, a lock that never comes and a forgotten transaction all end.
         "options": "-c statement_timeout=10s -c lock_timeout=3s"
         " -c idle_in_transaction_session_timeout=15s -c timezone=UTC"

@@ -17,8 +17,10 @@ from flask import Flask, Response, request
 from werkzeug.sansio.utils import get_host
 from werkzeug.wsgi import get_path_info
 
+import queries
 from access.keys import Key
-from api import logs
+from api import logs, metrics, security
+from config import settings
 from errors import BadRequest
 from jobs import caller
 
@@ -31,11 +33,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 class Call:
     """A request while it is served: `key` once it is known, and headers for whatever answer."""
 
-    __slots__ = ("environ", "error", "headers", "key", "started")
+    __slots__ = ("environ", "error", "headers", "key", "queries", "started")
 
     def __init__(self, environ: WSGIEnvironment, request_id: str) -> None:
         self.started = time.perf_counter()
         self.environ = environ
+        self.queries = queries.begin()
         self.key: Key | None = None
         self.error: Exception | None = None  # what the view has raised, ahead of Flask
         self.headers = [("X-Request-ID", request_id)]
@@ -52,12 +55,26 @@ class Call:
             self.environ.get("SCRIPT_NAME", "") + path(self.environ)
         )
 
-    def log_end(self, route: str, status: int) -> None:
-        """Write the request's line in the log."""
-        if log.isEnabledFor(logging.INFO):
-            took = (time.perf_counter() - self.started) * 1000
-            said = f"{self.environ['REQUEST_METHOD']} {route} {status} {took:.1f}ms"
-            logs.info(log.name, self.headers[0][1], said)
+    def end(self, route: str | None, status: int) -> None:
+        """Count the request, and write its line in the log; `route` is None where there is none."""
+        seconds = time.perf_counter() - self.started
+        method: str = self.environ["REQUEST_METHOD"]
+        metrics.observe(method, route, status, seconds)
+        slow = seconds * 1000 > settings.slow_request_ms > 0
+        if log.isEnabledFor(logging.WARNING if slow else logging.INFO):
+            told = {
+                "method": method,
+                "route": route or path(self.environ),
+                "status": status,
+                "ms": round(seconds * 1000, 1),
+                "queries": self.queries.count,
+            }
+            if self.key is not None:
+                told["key"] = self.key.id
+            if slow:
+                told |= self.queries.slowest()
+            level, said = ("warning", "slow request") if slow else ("info", "request")
+            logs.write(level, log.name, self.headers[0][1], said, told)
 
 
 _current: ContextVar[Call] = ContextVar("call")
@@ -135,6 +152,9 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     call = current()
     response.headers.update(call.headers)
-    route = request.url_rule.rule if request.url_rule else request.path
-    call.log_end(route, response.status_code)
+    there = {name for name, _ in response.headers}  # /docs has its own policy
+    for name, value in security.headers(call.environ):
+        if name not in there:
+            response.headers.add(name, value)
+    call.end(request.url_rule.rule if request.url_rule else None, response.status_code)
     return response

@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask
 from werkzeug.routing import Rule
 
-from api import auth, context, limits
+from api import auth, context, limits, security
 from api.operations import Operation, Sent
 from errors import BadRequest
 
@@ -56,10 +56,10 @@ class Express:
         if sent is None:
             context.hand_on(call)
             return self._flask(environ, start)
-        headers = [*sent.headers, *call.headers]
+        headers = [*sent.headers, *call.headers, *security.headers(environ)]
         if sent.body:
             headers.append(("Content-Length", str(len(sent.body))))
-        call.log_end(route, sent.status)
+        call.end(route, sent.status)
         start(_LINES[sent.status], headers)
         return [sent.body]
 

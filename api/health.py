@@ -45,27 +45,30 @@ def readyz() -> ResponseReturnValue:
 
     200 when PostgreSQL answers with the schema of this code, and Redis answers; else 503.
     """
-    checks = {"postgresql": _postgresql(), "redis": _redis()}
+    checks = {"postgresql": postgresql(), "redis": redis_state()}
     ready = all(state == "ok" for state in checks.values())
     return jsonify(status="ok" if ready else "unavailable", **checks), 200 if ready else 503
 
 
-def _postgresql() -> str:
+def postgresql() -> str:
+    """`ok`, or what is wrong with PostgreSQL."""
     try:
         applied = {row[0] for row in read(text("SELECT version_num FROM alembic_version"))}
     except SQLAlchemyError:
         return "does not answer, or has no tables yet"
-    known = {script.revision for script in _migrations().walk_revisions()}
+    known = {script.revision for script in migrations().walk_revisions()}
     # A database that is ahead of the code serves it well: migrations are made so.
-    behind = not applied or (applied <= known and applied != set(_migrations().get_heads()))
+    behind = not applied or (applied <= known and applied != set(migrations().get_heads()))
     return "migrations are missing" if behind else "ok"
 
 
-def _migrations() -> ScriptDirectory:
+def migrations() -> ScriptDirectory:
+    """The migrations that this code knows."""
     return ScriptDirectory(str(current_app.extensions["migrate"].directory))
 
 
-def _redis() -> str:
+def redis_state() -> str:
+    """`ok`, or what is wrong with Redis."""
     try:
         with redis.Redis.from_url(
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1

@@ -29,16 +29,26 @@ def render(session: Session, product_ids: Sequence[int]) -> Sequence[Row[Any]]:
     return session.execute(_RENDER, {"ids": list(product_ids), "shape": SHAPE}).all()
 
 
-def render_outdated(session: Session, limit: int = 1000) -> int:
-    """Render up to `limit` documents that were rendered by other code; returns how many."""
+def are_outdated(session: Session) -> bool:
+    """Whether there are documents that were rendered by other code."""
+    return bool(session.scalar(select(select(Product.id).where(_OUTDATED).exists())))
+
+
+def render_outdated(session: Session, after: int = 0, limit: int = 100) -> Sequence[int]:
+    """Render some documents that were rendered by other code, behind the id `after`.
+
+    Returns the ids, in order; none at the end. Waits for nobody: products that someone else is
+    writing are left out. Nobody waits for it longer than it takes to render `limit` of them.
+    """
     ids = session.scalars(
         select(Product.id)
-        .where(or_(Product.document_shape < SHAPE, Product.document_shape > SHAPE))
+        .where(Product.id > after, _OUTDATED)
+        .order_by(Product.id)  # not by shape: dead index entries would be read for each batch
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
     render(session, ids)
-    return len(ids)
+    return ids
 
 
 def columns(schema: Schema, source: str) -> str:
@@ -98,6 +108,7 @@ def derived(source: str) -> dict[str, str]:
 _DERIVED = ", ".join(f"{column} = {sql}" for column, sql in derived("products").items())
 # A signed 32-bit fingerprint of the rendering: a release re-renders the rows that carry another.
 SHAPE = zlib.crc32(_DERIVED.encode()) - 2**31
+_OUTDATED = or_(Product.document_shape < SHAPE, Product.document_shape > SHAPE)  # as indexed
 _RENDER = text(
     f"UPDATE products SET {_DERIVED}, document_shape = :shape WHERE id = ANY(:ids)"
     " RETURNING id, version, document, document_shape"

@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some parts that are written at once; `stopped_by` are refused rows that end the import then."""
+    """Some parts, written at once; `stopped_by` are refused rows that end the import then."""
 
     parts: Sequence[Part]
     stopped_by: Sequence[Refusal] = ()

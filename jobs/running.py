@@ -30,9 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+import queries
 from config import settings
 from errors import PushcartError
-from jobs import files, queue, stopping
+from jobs import caller, files, queue, stopping
 from models import Job, JobError, JSONObject, db
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class RunningJob:
 
     def __init__(self, job: Row[Any]) -> None:
         self.id = job.id
+        self.kind = job.kind
+        self.outcome = "unfinished"  # handed back, or lost to another attempt
         self.attempt = job.attempt
         self.params: JSONObject = job.params
         self.file_id = job.file_id
@@ -213,6 +216,7 @@ class RunningJob:
             finished_at=func.now(),
         )
         session.commit()
+        self.outcome = status
 
     def _hold(self, **changes: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
@@ -257,7 +261,7 @@ def running(job_id: int) -> Iterator[RunningJob | None]:
         yield None
         return
     held = RunningJob(job)
-    log.info("job %s: attempt %s", job_id, held.attempt)
+    sent, started = queries.begin(), time.perf_counter()
     try:
         yield held
         held.end("succeeded")
@@ -271,6 +275,22 @@ def running(job_id: int) -> Iterator[RunningJob | None]:
     except Exception:
         log.exception("job %s: attempt %s crashed", job_id, held.attempt)
         _fail(held, {"code": "internal_error", "detail": "The job failed through a fault of ours."})
+    finally:
+        _tell(held, sent.count, time.perf_counter() - started)
+
+
+def _tell(job: RunningJob, sent: int, seconds: float) -> None:
+    """Write the attempt's line in the log."""
+    told = {
+        "job": job.id,
+        "kind": job.kind,
+        "attempt": job.attempt,
+        "status": job.outcome,
+        "ms": round(seconds * 1000, 1),
+        "queries": sent,
+    }
+    key = caller.current().key_id
+    log.info("job", extra={"fields": told | ({"key": key} if key else {})})
 
 
 def _fail(job: RunningJob, error: JSONObject) -> None:

@@ -11,9 +11,10 @@ from celery import bootsteps, shared_task
 from celery.signals import worker_process_init, worker_shutting_down
 from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from config import settings
-from jobs import cleanup, schedules, stopping
+from jobs import cleanup, heartbeat, schedules, stopping
 from jobs import sweep as sweeping
 from jobs.running import running
 from models import db
@@ -48,9 +49,11 @@ class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self._timer: Any = None
+        self._worker = ""
 
     def start(self, consumer: Any) -> None:
         """Begin to tick once the consumer takes tasks."""
+        self._worker = consumer.hostname
         self._timer = consumer.timer.call_repeatedly(settings.sweep_seconds, self._tick)
 
     def stop(self, _consumer: Any) -> None:
@@ -62,7 +65,8 @@ class SweepClock(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships
     def _tick(self) -> None:
         # An unclaimed tick expires, so that they do not pile up behind a busy worker.
         # Without a broker there is nothing to wake; the consumer itself reports that it is gone.
-        with suppress(OperationalError):
+        with suppress(OperationalError, RedisError):
+            heartbeat.beat(self._worker)
             sweep.apply_async(expires=settings.sweep_seconds, retry=False)
 
 

@@ -1,12 +1,16 @@
 """${message}
 
-Runs while the old code still serves: add, backfill, and remove only in a later release
-(expand, then contract). One change each; the file's number is its revision.
+The rule: it runs while the release before it still serves, and stays when that comes back by a
+rollback. So both must work with it. Expand: add what may be missing (a nullable column, one with a
+constant default, a table), build indexes CONCURRENTLY with IF NOT EXISTS in an `autocommit_block`,
+add constraints NOT VALID and validate them in a migration of their own. What stands before such a
+block is committed when it begins, and is repeated with it: IF NOT EXISTS there too. Backfill in
+batches, in a job or in the release command. Contract (drop, rename, forbid null) one release after the last code
+that knew it. One change each; the file's number is its revision. `bin/lint` checks the SQL.
 """
 
 import sqlalchemy as sa
 from alembic import op
-import sqlalchemy as sa
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

@@ -124,6 +124,9 @@ class Worker(Process):
         "tasks.celery",
         "worker",
         "--loglevel=INFO",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
     )
 
     def is_ready(self) -> bool:

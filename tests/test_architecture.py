@@ -12,7 +12,7 @@ from tests.processes import ROOT
 # From the lowest to the highest. `api` is the mechanics: api/v1 and api/app.py stand above them.
 FLOORS = (
     ("config", "errors"),
-    ("values", "models"),
+    ("values", "models", "queries"),
     ("schemas", "reads", "strict_json"),
     ("jobs",),
     ("access", "catalog", "orders", "notify"),

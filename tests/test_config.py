@@ -1,11 +1,14 @@
 """Settings: typed, loud on a bad value, and from `.env` only on a developer's machine."""
 
 import os
+import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from environs import EnvError
 from sqlalchemy import make_url
 
@@ -50,6 +53,12 @@ def run(*command: str, without: tuple[str, ...] = (), **environment: str) -> tup
         ("RATE_LIMIT", "many"),
         ("RATE_LIMIT_VISITORS", "-1"),
         ("TRUST_FORWARDED_FOR", "maybe"),
+        ("LOG_FORMAT", "xml"),
+        ("SLOW_REQUEST_MS", "-1"),
+        ("CORS_ORIGINS", "shop.example"),
+        ("CORS_ORIGINS", "https://shop.example/"),
+        ("CORS_ORIGINS", "https://shop.example, https://"),
+        ("SENTRY_DSN", "shop"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
@@ -115,11 +124,114 @@ def test_only_a_dyno_stands_behind_a_router_unless_it_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = config.load().trust_forwarded_for
-    monkeypatch.setenv("DYNO", "web.1")
+    on_a_dyno_of_its_own(monkeypatch)
     on_a_dyno = config.load().trust_forwarded_for
     monkeypatch.setenv("TRUST_FORWARDED_FOR", "0")
 
     assert (here, on_a_dyno, config.load().trust_forwarded_for) == (False, True, False)
+
+
+def on_a_dyno_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what Heroku does, with secrets as somebody has generated them."""
+    monkeypatch.setenv("DYNO", "web.1")
+    monkeypatch.setenv("SECRET_KEY", secrets.token_hex(32))
+    monkeypatch.setenv("ADMIN_API_KEY", secrets.token_urlsafe(32))
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "ADMIN_API_KEY"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "local-secret-not-for-production",
+        "local-admin-key-not-for-production",
+        "please-CHANGE-ME-before-deploying",
+        "my-Super-Secret-key-for-this-app",
+        "1234567890123456",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ],
+)
+def test_a_dyno_does_not_start_with_a_placeholder(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    config.load()  # elsewhere it may
+    on_a_dyno_of_its_own(monkeypatch)
+    config.load()
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(EnvError, match=f"{name}.*placeholder") as refused:
+        config.load()
+
+    assert value not in str(refused.value)
+
+
+def test_what_the_env_file_holds_is_no_secret_of_a_dyno() -> None:
+    values = dotenv_values(ROOT / ".env")
+
+    status, output = run(
+        sys.executable, "-c", "import config", DYNO="web.1", SECRET_KEY=str(values["SECRET_KEY"])
+    )
+
+    assert status != 0
+    assert "SECRET_KEY" in output
+    assert str(values["SECRET_KEY"]) not in output
+
+
+@pytest.mark.parametrize(
+    ("sent", "on_a_dyno"),
+    [
+        ("postgres://u:p%40@host:5432/shop", "?sslmode=require"),
+        ("postgres://host/shop?application_name=a", "&sslmode=require"),
+        ("postgres://host/shop?sslmode=verify-full", ""),
+        ("postgres://host/shop?sslmode=disable&application_name=a", ""),
+    ],
+)
+def test_a_dyno_speaks_to_postgresql_through_tls(
+    monkeypatch: pytest.MonkeyPatch, sent: str, on_a_dyno: str
+) -> None:
+    named = sent.replace("postgres:", "postgresql+psycopg2:")
+    monkeypatch.setenv("DATABASE_URL", sent)
+    here = config.load().database_url
+    on_a_dyno_of_its_own(monkeypatch)
+
+    assert here == named
+    assert config.load().database_url == named + on_a_dyno
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("redis://host:6379", "redis://host:6379"),
+        ("rediss://:p@host:6380", "rediss://:p@host:6380?ssl_cert_reqs=none"),
+        ("rediss://:p@host:6380/0?a=1", "rediss://:p@host:6380/0?a=1&ssl_cert_reqs=none"),
+        ("rediss://host?ssl_cert_reqs=required", "rediss://host?ssl_cert_reqs=required"),
+    ],
+)
+def test_certificates_of_redis_may_be_self_signed(
+    monkeypatch: pytest.MonkeyPatch, sent: str, read: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", sent)
+
+    assert config.load().redis_url == read
+
+
+def test_origins_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.load().cors_origins == ()
+
+    monkeypatch.setenv("CORS_ORIGINS", "https://shop.example, http://localhost:3000")
+
+    assert config.load().cors_origins == ("https://shop.example", "http://localhost:3000")
+
+
+def test_the_operations_page_tells_of_every_variable_and_of_no_other() -> None:
+    read = set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', (ROOT / "config.py").read_text()))
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("## Every setting")[2].partition("\n## ")[0]
+
+    rows = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| [^|]+ \|$", table, re.MULTILINE)
+
+    assert {"DATABASE_URL", "HEROKU_RELEASE_VERSION", "RATE_LIMIT_VISITORS"} <= read
+    assert sorted(rows) == sorted(read)
 
 
 @pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("USD", 2), ("KWD", 3)])

@@ -218,8 +218,9 @@ def test_a_line_in_the_log_tells_of_each(
     client.get(URL, headers={"X-Request-ID": "mine"})
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("level=info logger=api.context request_id=mine ")
-    assert f'msg="GET {URL} 200 ' in line
+    assert line.startswith("level=info logger=api.context request_id=mine msg=request ")
+    assert f" method=GET route={URL} status=200 ms=" in line
+    assert line.endswith(" queries=1")
 
 
 # --- pages that are kept ----------------------------------------------------------------------

@@ -315,7 +315,8 @@ def test_head_is_answered_wherever_get_is(admin: FlaskClient, document: JSON) ->
         if "get" in item and "{" not in url:
             got, head = admin.get(url), admin.head(url)
             assert (head.status_code, head.data) == (got.status_code, b"")
-            assert head.content_length == got.content_length
+            if url != "/metrics":  # which counts the one before it
+                assert head.content_length == got.content_length
 
 
 def test_options_names_the_methods_without_a_key(client: FlaskClient) -> None:

@@ -50,6 +50,7 @@ TAGS: Mapping[str, str] = {
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
     "health": "For those who run it.",
+    "status": "For those who run it, with a key: queue, workers, servers and counts.",
     "docs": "This document.",
 }
 

@@ -41,15 +41,16 @@ OF_VARIANTS: dict[str, list[Any]] = {
 def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS unaccent")
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
-    op.add_column(
-        "products",
+    # Repeatable too: what stands before an `autocommit_block` is committed when that begins.
+    for added in (
         sa.Column(
             "lowest_price", sa.Numeric(), server_default=sa.text("'Infinity'"), nullable=False
         ),
-    )
-    op.add_column("products", sa.Column("search_title", TSVECTOR(), nullable=True))
-    op.add_column("products", sa.Column("search_words", TSVECTOR(), nullable=True))
-    op.add_column("products", sa.Column("search_text", sa.Text(), nullable=True))
+        sa.Column("search_title", TSVECTOR(), nullable=True),
+        sa.Column("search_words", TSVECTOR(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=True),
+    ):
+        op.add_column("products", added, if_not_exists=True)
     with op.get_context().autocommit_block():
         for name, columns in OF_LIVING.items():
             op.create_index(name, "products", columns, postgresql_where=LIVING, **concurrently())

@@ -17,7 +17,11 @@ SORTED = ["status", "name", "lowest_price", "created_at", "updated_at"]
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE products ALTER COLUMN document SET STORAGE MAIN")
+    # squawk-ignore: to set it once more changes nothing.
+    op.execute(
+        "-- squawk-ignore prefer-robust-stmts\n"
+        "ALTER TABLE products ALTER COLUMN document SET STORAGE MAIN"
+    )
     replace_index("ix_products_vendor", "ix_products_vendor_sorts", SORTED)
 
 

@@ -4,7 +4,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import pytest
 
 from tests.faults.extent import only_in_full
 from tests.faults.importing import Import
@@ -28,7 +27,6 @@ def read(web: Web, until: float) -> None:
 
 
 @only_in_full
-@pytest.mark.xfail(reason="Redis 21: a worker needs 8, gossip and mingle of which take 2: Procfile")
 def test_two_releases_under_load_need_no_more_connections_than_there_are(stack: Stack) -> None:
     """Each release is of one web and one worker, with limits on, so that all of Redis is used."""
     limits = {"RATE_LIMIT": "1000000"}

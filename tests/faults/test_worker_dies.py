@@ -79,7 +79,6 @@ def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
 
 
 @only_in_full
-@pytest.mark.xfail(reason="POST /jobs/{id}/retry is not there yet: remove this mark with it")
 def test_a_job_that_was_given_up_can_be_done_again_once_its_cause_is_gone(
     stack: Stack, web: Web
 ) -> None:
