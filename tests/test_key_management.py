@@ -108,7 +108,7 @@ def test_a_key_hands_on_no_scope_that_it_lacks(app: Flask, admin: FlaskClient) -
     assert len(sql(app, "SELECT 1 FROM api_keys")) == 1
 
 
-@pytest.mark.parametrize("expires_at", [None, later(days=3)])
+@pytest.mark.parametrize("expires_at", [None, later(days=3)], ids=["never", "later"])
 def test_a_key_hands_on_no_life_longer_than_its_own(
     app: Flask, admin: FlaskClient, expires_at: str | None
 ) -> None:
