@@ -27,6 +27,7 @@ from models import JSONObject
 from schemas import PROGRESS
 
 CHUNK_ROWS = 1000
+_FIRST_CHUNK_ROWS = 100  # so that whoever waits sees the import move soon
 
 NO_PROGRESS = dict.fromkeys(PROGRESS, 0)
 
@@ -213,13 +214,13 @@ def _chunks(parts: Iterable[Part]) -> Iterator[Chunk]:
     """Parts by the thousand rows; a handle occurs once in a chunk, and all or none are counted."""
     chunk: list[Part] = []
     handles: set[str] = set()
-    rows = 0
+    rows, most = 0, _FIRST_CHUNK_ROWS
     for part in parts:
         handle = part.product.handle if part.product and not part.product.found_by_sku else None
-        is_full = rows + len(part.lines) > CHUNK_ROWS or handle in handles
+        is_full = rows + len(part.lines) > most or handle in handles
         if chunk and (is_full or part.is_counted != chunk[-1].is_counted):
             yield Chunk(chunk)
-            chunk, handles, rows = [], set(), 0
+            chunk, handles, rows, most = [], set(), 0, CHUNK_ROWS
         chunk.append(part)
         rows += len(part.lines)
         if handle is not None:
