@@ -139,9 +139,12 @@ def test_without_options_the_job_has_none(app: Flask, session: Session) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("-", "--mapping", "name"), "is not JSON"),
-        (("-", "--mapping", '["name"]'), "must be like"),
-        (("-", "--mapping", '{"name": 1}'), "must be like"),
+        (("-", "--mapping", "name"), "must be a JSON object"),
+        (("-", "--mapping", '["name"]'), "must be a JSON object"),
+        (("-", "--mapping", '{"name": 1}'), "must be text"),
+        (("-", "--mapping", '{"naem": "Artikel"}'), "which is no field"),
+        (("-", "--encoding", "klingon"), "must be one of"),
+        (("-", "--delimiter", "-"), "must be one of"),
         (("-", "--mode", "replace"), "--mode"),
         (("there-is-no-such-file.csv",), "does not exist"),
     ],

@@ -1,6 +1,6 @@
 """`flask --app wsgi import FILE`: the import of the API, from a terminal."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +9,44 @@ from flask.cli import with_appcontext
 
 from api.commands import watching
 from api.commands.plainly import told_plainly
+from catalog import import_options as options
+from catalog import staging
 from catalog.formats.detection import FORMATS
 from catalog.tasks import import_catalogue
 from config import settings
-from errors import Invalid
+from errors import Fault, Invalid
 from jobs import queue
 from jobs.files import FileWriter, copy
 from models import JSONObject, db
 
 
-def _mapping(_context: click.Context, _option: click.Parameter, sent: str | None) -> Any:
-    try:
-        mapping = None if sent is None else json.loads(sent)
-    except ValueError:
-        raise click.BadParameter("is not JSON") from None
-    texts = [*mapping, *mapping.values()] if isinstance(mapping, dict) else [mapping]
-    if mapping is not None and not all(isinstance(text, str) for text in texts):
-        raise click.BadParameter('must be like {"name": "Artikel"}')
-    return mapping
+def _read_by(rule: Callable[[str], Any]) -> Callable[..., Any]:
+    """A click callback that reads an option by the rule that the API has for it."""
+
+    def read(_context: click.Context, _option: click.Parameter, sent: str | None) -> Any:
+        try:
+            return None if sent is None else rule(sent)
+        except Fault as fault:
+            raise click.BadParameter(fault.detail) from None
+
+    return read
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--format", type=click.Choice(["auto", *FORMATS]), help="Else it is recognised.")
-@click.option("--mode", type=click.Choice(["upsert", "create", "update"]))
+@click.option("--mode", type=click.Choice(staging.MODES), help="Which products it may write.")
 @click.option("--dry-run", is_flag=True, default=None, help="Only say what would change.")
-@click.option("--blank", type=click.Choice(["keep", "clear"]), help="What an empty cell means.")
-@click.option("--on-error", type=click.Choice(["continue", "stop"]))
-@click.option("--encoding", help="Else it is recognised.")
-@click.option("--delimiter", help="Else it is recognised.")
-@click.option("--mapping", callback=_mapping, help='Columns of the file: {"name": "Artikel"}.')
+@click.option("--blank", type=click.Choice(options.BLANK), help="What a blank cell does.")
+@click.option("--on-error", type=click.Choice(options.ON_ERROR), help="What a refused row does.")
+@click.option("--encoding", callback=_read_by(options.encoding), help="Else it is recognised.")
+@click.option("--delimiter", callback=_read_by(options.delimiter), help="Else it is recognised.")
+@click.option("--mapping", callback=_read_by(options.mapping), help='Such as {"name": "Artikel"}.')
 @click.option("--no-wait", is_flag=True, help="Leave it to the worker, and end.")
 @with_appcontext
-def import_file(file: str, no_wait: bool, **options: Any) -> None:
+def import_file(file: str, no_wait: bool, **chosen: Any) -> None:
     """Import a catalogue file (- is the standard input), with live progress."""
-    params = {name: value for name, value in options.items() if value not in (None, "auto")}
+    params = {name: value for name, value in chosen.items() if value not in (None, "auto")}
     with told_plainly():
         job_id = _enqueued(file, params)
         if no_wait:
