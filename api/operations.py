@@ -68,6 +68,7 @@ class Answer:
     schema: type[Schema] | JSONObject | None = None
     headers: tuple[str, ...] = ()
     media_type: str = JSON
+    file_types: tuple[str, ...] = ()  # of the file that it is to those who ask for one
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from catalog import imports
+from errors import NotFound
 from jobs import queue
 
 _AT_ONCE = 1000  # errors in memory
@@ -17,8 +18,11 @@ def failed_rows(job: Row[Any]) -> tuple[str, Iterator[bytes]]:
     """The media type and the bytes of the refused rows of a row of `jobs`, an import.
 
     Each with its line and with all that is wrong with it. Reads the file while it is iterated
-    over, with little of it in memory. Raises Unreadable.
+    over, with little of it in memory. Raises NotFound (`no_refused_rows`), Gone (`file_expired`).
     """
+    if not queue.errors(job.id, 1):
+        raise NotFound("The job has refused no row.", code="no_refused_rows")
+    queue.stored_file(job.file_id)
     reader = imports.opened(job.file_id, job.params)
     return reader.report_media_type, reader.report(_Refused(job.id))
 

@@ -164,7 +164,12 @@ def result_file(job: Row[Any]) -> Row[Any]:
         raise Conflict(f"The job is {job.status}: ask again.", code="job_not_finished")
     if job.status != "succeeded" or job.result_file_id is None:
         raise NotFound(f"This {job.kind} has made no file.", code="no_result_file")
-    (file,) = read(select(StoredFile.__table__).where(StoredFile.id == job.result_file_id))
+    return stored_file(job.result_file_id)
+
+
+def stored_file(file_id: int) -> Row[Any]:
+    """The row of a job's file, with its content to be read. Raises Gone (`file_expired`)."""
+    (file,) = read(select(StoredFile.__table__).where(StoredFile.id == file_id))
     if file.expired_at is not None:
         raise Gone("The file is kept no longer.", code="file_expired")
     return file

@@ -8,7 +8,7 @@ from flask import Flask
 from api import idempotency
 from api.inputs import JSON, Parameter
 from api.openapi import problems
-from api.openapi.examples import EXAMPLES, FILE, example_of
+from api.openapi.examples import EXAMPLES, FILE, REPORTS, example_of
 from api.openapi.notes import ANSWER_HEADERS, INFO, REQUEST_HEADERS, TAGS, VARIABLES
 from api.openapi.routes import Route, routes
 from api.openapi.shapes import Shapes, Use
@@ -148,6 +148,9 @@ def _answer(answer: Answer, use: Use, shapes: Shapes, headers: JSONObject) -> JS
         shape = shapes.of(answer.schema, use)
         example = example_of(shape, shapes.components)
         document["content"] = {answer.media_type: {"schema": shape, "example": example}}
+        for kind in answer.file_types:
+            text = {"schema": {"type": "string"}, "example": REPORTS[kind]}
+            document["content"][kind] = text
     return document
 
 

@@ -142,6 +142,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         }
     },
 }
+# The refused rows of an import, by the media type that the file has.
+REPORTS = {
+    "text/csv": "handle,name,price,_line,_error\r\nmug,Mug,free,7,price: is not a number\r\n",
+    "application/x-ndjson": '{"name": "Mug", "price": "free", "_line": 7, "_error": "…"}\n',
+}
 FILE = "handle,name,price,stock\nflat-white,Flat White,3.50,12\n"
 
 

@@ -153,13 +153,10 @@ PROBLEMS = (
     Problem(403, "outlives_key", "A key hands on no more than it has.", _raises(403, "keys")),
     Problem(404, "not_found", "The requested URL was not found on the server.", _addressed),
     Problem(404, "product_not_found", "There is no product 'mug'.", _raises(404, "products")),
-    Problem(
-        403, "scope_beyond_key", "A key cannot hand on more than it has.", _raises(403, "keys")
-    ),
-    Problem(403, "outlives_key", "A key cannot hand on more than it has.", _raises(403, "keys")),
     Problem(404, "job_not_found", "There is no job 7.", _raises(404, "jobs")),
     Problem(404, "key_not_found", "There is no key 7.", _raises(404, "keys")),
     Problem(404, "variant_not_found", "There is no variant with the SKU 'A'.", _of("variants")),
+    Problem(404, "no_refused_rows", "The job has refused no row.", _named("listJobErrors")),
     Problem(404, "no_result_file", "This import has made no file.", _named("getJobResult")),
     Problem(409, "handle_taken", "The handle is taken.", _raises(409, "products", "batch")),
     Problem(409, "job_finished", "The job has succeeded already.", _named("cancelJob")),

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, after_this_request, jsonify, url_for
+from flask import Blueprint, Response, after_this_request, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Row
 
 import values
 from api import downloads, pages
-from api.inputs import CURSOR, LIMIT, Parameter, choice
+from api.inputs import CURSOR, JSON, LIMIT, Parameter, choice
 from api.operations import Answer, operation
+from catalog import reports
 from errors import Conflict, Gone, NotFound, RangeNotSatisfiable
 from jobs import queue
 from models import JOB_STATUSES, Job, JSONObject, db
@@ -19,6 +20,7 @@ blueprint = Blueprint("jobs", __name__)
 
 _POLL_SECONDS = "1"
 _FILE: JSONObject = {"type": "string", "format": "binary"}
+_FILE_TYPES = ("text/csv", "application/x-ndjson")  # of a report, by what was imported
 _TIME = dict(values.SHAPES[values.timestamp])
 _BOUNDS = {"gt": "later than", "gte": "at this time or later than", "lt": "earlier than",
            "lte": "at this time or earlier than"}  # fmt: skip
@@ -95,17 +97,49 @@ def retry_job(job_id: int) -> ResponseReturnValue:
 @blueprint.get("/<int:job_id>/errors")
 @operation(
     "jobs:read",
-    query=(LIMIT, CURSOR),
-    answers={200: Answer("Refused rows.", pages.of(JobErrorSchema), headers=("Link",))},
-    raises=(NotFound,),
+    query=(
+        LIMIT,
+        CURSOR,
+        choice(
+            "format",
+            ("json", "csv"),
+            "`csv`, or an `Accept` that prefers it, gives all refused rows as they were sent, with"
+            " `_line` and `_error`, to be mended and sent again; where JSON was sent, as NDJSON.",
+        ),
+    ),
+    answers={
+        200: Answer(
+            "Refused rows.",
+            pages.of(JobErrorSchema),
+            headers=("Link",),
+            file_types=_FILE_TYPES,
+        )
+    },
+    raises=(NotFound, Gone),
 )
 def list_job_errors(job_id: int, query: JSONObject) -> ResponseReturnValue:
     """List the refused rows of a job's file, in the order of the file."""
-    kind = f"job-errors.{queue.find(job_id).id}"
+    job = queue.find(job_id)
+    prefers_file = request.accept_mimetypes.best_match((JSON, *_FILE_TYPES)) in _FILE_TYPES
+    if query["format"] == "csv" or (query["format"] is None and prefers_file):
+        return _mendable(job)
+    kind = f"job-errors.{job.id}"
     start = pages.position(kind, query["cursor"])
     found = queue.errors(job_id, query["limit"] + 1, start.key, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.line, row.id))
     return pages.respond(kind, page, pages.dumped(JobErrorSchema().dump, page))
+
+
+def _mendable(job: Row[Any]) -> Response:
+    """The refused rows as a file, which is read and sent bit by bit."""
+    media_type, rows = reports.failed_rows(job)
+    response = Response(rows, content_type=media_type)
+    extension = "csv" if response.mimetype == "text/csv" else "ndjson"
+    response.headers.set(
+        "Content-Disposition", "attachment", filename=f"errors-{job.id}.{extension}"
+    )
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.get("/<int:job_id>/result")
