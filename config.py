@@ -53,6 +53,7 @@ class Settings:
     trust_forwarded_for: bool
     cors_origins: tuple[str, ...]
     sentry_dsn: str
+    metrics_folder: str
     dyno: str
     release: str
 
@@ -105,6 +106,8 @@ def load(env_file: Path | None = None) -> Settings:
         trust_forwarded_for=env.bool("TRUST_FORWARDED_FOR", on_heroku),
         cors_origins=tuple(env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins)),
         sentry_dsn=env.str("SENTRY_DSN", "", validate=_empty_or(_scheme("https", "http"))),
+        # gunicorn.conf.py has set it, for prometheus_client, which reads it by itself.
+        metrics_folder=env.str("PROMETHEUS_MULTIPROC_DIR", ""),
         dyno=dyno,
         # Heroku sets it where the metadata of dynos is on; see docs/operations.md.
         release=env.str("HEROKU_RELEASE_VERSION", ""),

@@ -3,7 +3,6 @@
 gunicorn.conf.py says where those files are. Elsewhere, as in a test, it is this process's numbers.
 """
 
-import os
 from collections.abc import Iterable
 from http import HTTPMethod
 
@@ -12,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # which prometheus_client reads when it is imported
+from config import settings
 
 _METHODS = frozenset(HTTPMethod)
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -41,8 +40,8 @@ def observe(method: str, route: str | None, status: int, seconds: float) -> None
 def exposition(more: Iterable[Metric]) -> bytes:
     """All that was counted by the processes of this dyno, and more, in Prometheus' text format."""
     registry = CollectorRegistry()
-    if FOLDER_VARIABLE in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if settings.metrics_folder:
+        MultiProcessCollector(registry, settings.metrics_folder)  # type: ignore[no-untyped-call]
     else:
         registry.register(_OfThisProcess())
     registry.register(_Given(more))
