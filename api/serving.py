@@ -152,31 +152,29 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         return keepalive and bool(conn.parser.finish_body(deadline, DRAINED_BYTES))
 
     def _await(self, conn: Connection) -> None:
-        self._arriving[conn] = time.monotonic() + ARRIVAL_SECONDS
-        self.poller.register(conn.sock, EVENT_READ, partial(self._on_arrival, conn))
-        self._on_arrival(conn, conn.sock)  # most often, there is something already
-
-    def _on_arrival(self, conn: Connection, client: socket.socket) -> None:
+        """Take what has arrived of a request, most often all of it; wait for the rest."""
         try:
-            data = client.recv(_READ_BYTES)
+            data = conn.sock.recv(_READ_BYTES)
         except BlockingIOError:
             data = None
         except OSError:
             data = b""
         if data == b"":
-            self._drop(conn)
+            self._close(conn)
             return
         conn.arrived += data or b""
         try:
             streamed = conn.is_streamed()
         except ValueError:
-            self._leave_waiting(conn)
-            _refuse(client, _HEAD_TOO_LARGE, "The head of the request is too large.")
+            self._arriving.pop(conn, None)
+            _refuse(conn.sock, _HEAD_TOO_LARGE, "The head of the request is too large.")
             self._see_off(conn)
             return
         if streamed is None:
+            self._arriving.setdefault(conn, time.monotonic() + ARRIVAL_SECONDS)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._on_arrival, conn))
             return
-        self._leave_waiting(conn)
+        self._arriving.pop(conn, None)
         if not streamed:
             conn.hand_over()
             conn.data_ready = True
@@ -186,6 +184,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         else:
             conn.timeout = time.monotonic() + ARRIVAL_SECONDS
             self._queued.append(conn)
+
+    def _on_arrival(self, conn: Connection, client: socket.socket) -> None:
+        self.poller.unregister(client)
+        self._await(conn)
 
     def _stream(self, conn: Connection) -> None:
         self._streaming.add(conn)
@@ -216,13 +218,13 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if gone:
             self._drop(conn)
 
-    def _leave_waiting(self, conn: Connection) -> None:
+    def _drop(self, conn: Connection) -> None:
         self.poller.unregister(conn.sock)
+        self._close(conn)
+
+    def _close(self, conn: Connection) -> None:
         self._arriving.pop(conn, None)
         self._lingering.pop(conn, None)
-
-    def _drop(self, conn: Connection) -> None:
-        self._leave_waiting(conn)
         self.nr_conns -= 1
         conn.close()
 
