@@ -94,9 +94,11 @@ def begin(environ: WSGIEnvironment) -> Call:
     request_id = sent if _REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
     call = Call(environ, request_id)
     _current.set(call)
-    caller.begin(caller.Caller(request_id))  # for what `origin` may raise
-    base_url = f"{origin(environ)}{environ.get('SCRIPT_NAME', '').rstrip('/')}/"
-    caller.begin(caller.Caller(request_id, base_url))
+    base_url = None
+    try:
+        base_url = f"{origin(environ)}{environ.get('SCRIPT_NAME', '').rstrip('/')}/"
+    finally:
+        caller.begin(caller.Caller(request_id, base_url))
     return call
 
 

@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import psycopg2
@@ -72,7 +73,7 @@ def write(
 def _logfmt(
     level: str, logger: str, request_id: str | None, message: str, fields: Mapping[str, Any]
 ) -> str:
-    caused = f" request_id={_quoted(request_id)}" if request_id else ""
+    caused = f" request_id={_escaped(request_id)}" if request_id else ""
     line = f"level={level} logger={logger}{caused} msg={_quoted(message)}"
     for name, value in fields.items():
         line += f" {name}={_quoted(value) if isinstance(value, str) else value}"
@@ -89,7 +90,7 @@ def _json(
 _line = _json if settings.log_format == "json" else _logfmt
 
 
-def _quoted(value: str) -> str:
+def _escaped(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
     # Escaped, so that no input can forge a line of its own.
@@ -97,6 +98,9 @@ def _quoted(value: str) -> str:
     if not escaped.isprintable():
         escaped = "".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped)
     return f'"{escaped}"'
+
+
+_quoted = lru_cache(maxsize=256)(_escaped)  # methods and routes come again with every request
 
 
 def configure_logging(level: int | str) -> None:
