@@ -32,7 +32,8 @@ def _schema() -> JSONObject:
     def of(**properties: Any) -> JSONObject:
         return {"type": "object", "required": list(properties), "properties": properties}
 
-    worker = of(name=text, seen_at={"type": "string", "format": "date-time"})
+    time = {**text, "format": "date-time", "examples": ["2026-11-21T08:30:00Z"]}
+    worker = of(name=text, seen_at=time)
     jobs = of(
         kind=text,
         status={"type": "string", "enum": ["queued", "running"]},
