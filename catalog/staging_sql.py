@@ -3,7 +3,7 @@
 An absent field is NULL in a staging table and keeps what is stored, unless `cleared` names it.
 """
 
-from catalog.documents import columns, derived
+from catalog.documents import DERIVED, columns, derived
 from schemas import ProductSchema, VariantFields
 
 _VARIANT_FIELDS = tuple(VariantFields().fields)
@@ -165,22 +165,21 @@ WHERE m.id = w.product_id AND NOT m.is_changed
 """
 
 # A product's row is written once, with the document of its variants as they now stand.
-_DERIVED = derived("m")
 WRITE_PRODUCTS = f"""
 INSERT INTO products (
     id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, document_shape, {", ".join(_DERIVED)}
+    version, created_at, updated_at, document_shape, {", ".join(DERIVED)}
 )
 SELECT id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, %(shape)s, {", ".join(_DERIVED.values())}
-FROM merged_products m WHERE is_changed ORDER BY index
+    version, created_at, updated_at, %(shape)s, {", ".join(f"d.{name}" for name in DERIVED)}
+FROM merged_products m CROSS JOIN LATERAL ({derived("m")}) d WHERE is_changed ORDER BY index
 ON CONFLICT (id) DO UPDATE SET
     name = EXCLUDED.name, description = EXCLUDED.description, status = EXCLUDED.status,
     vendor = EXCLUDED.vendor, category = EXCLUDED.category, tags = EXCLUDED.tags,
     metadata = EXCLUDED.metadata, options = EXCLUDED.options, images = EXCLUDED.images,
     version = EXCLUDED.version, updated_at = EXCLUDED.updated_at,
     document_shape = EXCLUDED.document_shape,
-    {", ".join(f"{column} = EXCLUDED.{column}" for column in _DERIVED)}
+    {", ".join(f"{column} = EXCLUDED.{column}" for column in DERIVED)}
 """
 
 # Whether a product is new, whether it changes, and for one left out whether there is one.
