@@ -3,6 +3,8 @@
 An absent field is NULL in a staging table and keeps what is stored, unless `cleared` names it.
 """
 
+from marshmallow import Schema
+
 from catalog.documents import DERIVED, columns, derived
 from schemas import ProductSchema, VariantFields
 
@@ -191,21 +193,23 @@ FROM staged_products s LEFT JOIN merged_products m USING (index)"""
 OUTCOME = _OUTCOME.format(is_changed="m.is_changed", change="NULL")
 
 
-def _changes(old: str, new: str) -> str:
-    """SQL for `{field: {"from", "to"}}` of the fields that differ between two rows' JSON."""
+def _changes(schema: Schema, old: str, new: str) -> str:
+    """SQL for `{field: {"from", "to"}}` of the schema's fields that differ between two rows."""
+    told = ", ".join(
+        f"""CASE WHEN n."{name}" IS DISTINCT FROM o."{name}" THEN '"{name}": '
+            || json_build_object('from', o."{name}", 'to', n."{name}")::text END"""
+        for name in schema.fields
+    )
     return f"""(
-        SELECT coalesce(json_object_agg(
-            n.key, json_build_object('from', o.value, 'to', n.value)), '{{}}')
-        FROM jsonb_each((SELECT to_jsonb(x) FROM (SELECT {new}) x)) n
-        LEFT JOIN jsonb_each((SELECT to_jsonb(x) FROM (SELECT {old}) x)) o USING (key)
-        WHERE n.value IS DISTINCT FROM coalesce(o.value, 'null')
+        SELECT concat('{{', concat_ws(', ', {told}), '}}')::json
+        FROM (SELECT {columns(schema, old)}) o CROSS JOIN (SELECT {columns(schema, new)}) n
     )"""
 
 
 _SHOWN = ("name", "description", "status", "vendor", "category", "tags", "options", "images")
 _PRODUCT = ProductSchema(only=(*_SHOWN, "metadata"))
-_PRODUCT_CHANGES = _changes(columns(_PRODUCT, "p"), columns(_PRODUCT, "m"))
-_VARIANT_CHANGES = _changes(columns(VariantFields(), "(f.stored)"), columns(VariantFields(), "f"))
+_PRODUCT_CHANGES = _changes(_PRODUCT, "p", "m")
+_VARIANT_CHANGES = _changes(VariantFields(), "(f.stored)", "f")
 _ACTION = "CASE WHEN {} THEN 'create' ELSE 'update' END"
 _CHANGED = "(m.is_changed OR t.variants IS NOT NULL)"
 _CHANGE = f"""CASE WHEN {_CHANGED} THEN json_build_object(
