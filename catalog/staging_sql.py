@@ -18,8 +18,9 @@ CREATE TEMP TABLE IF NOT EXISTS staged_products (
     tags jsonb, metadata jsonb, options jsonb, images jsonb, cleared text[]
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS staged_variants (
-    index int, line bigint, options jsonb, sku text, price numeric, compare_at_price numeric,
-    barcode text, weight_grams numeric, stock bigint, backorder boolean, cleared text[]
+    place int, index int, line bigint, options jsonb, sku text, price numeric,
+    compare_at_price numeric, barcode text, weight_grams numeric, stock bigint, backorder boolean,
+    cleared text[]
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS merged_products ON COMMIT DELETE ROWS AS
     SELECT products.*, 0 AS index, false AS is_new, false AS is_changed FROM products WITH NO DATA
@@ -126,7 +127,7 @@ RETURNING s.line, num_nonnulls({", ".join(f"s.{name}" for name in _VARIANT_FIELD
 
 # Each staged variant as it will stand, with the stored one, if there is one.
 _FOUND = f"""found AS MATERIALIZED (
-    SELECT s.index, s.line, s.options, m.id AS product_id, v.id AS variant_id, v AS stored,
+    SELECT s.place, s.index, s.line, s.options, m.id AS product_id, v.id AS variant_id, v AS stored,
         {
     ", ".join(
         f"coalesce({_kept(name, 'v')}, false) AS {name}"
@@ -153,7 +154,7 @@ WRITE_VARIANTS = f"""
 WITH {_FOUND}, added AS (
     INSERT INTO variants (product_id, options, {_VARIANT_COLUMNS})
     SELECT product_id, options, {_VARIANT_COLUMNS}
-    FROM found WHERE variant_id IS NULL ORDER BY line
+    FROM found WHERE variant_id IS NULL ORDER BY place
     RETURNING product_id
 ), changed AS (
     UPDATE variants v SET {", ".join(f"{name} = f.{name}" for name in _VARIANT_FIELDS)}
@@ -221,7 +222,7 @@ PLAN = f"""
 WITH {_FOUND}, told AS (
     SELECT f.index, json_agg(json_build_object(
         'options', f.options, 'action', {_ACTION.format("f.variant_id IS NULL")},
-        'changes', {_VARIANT_CHANGES}) ORDER BY f.line) AS variants
+        'changes', {_VARIANT_CHANGES}) ORDER BY f.place) AS variants
     FROM found f WHERE f.variant_id IS NULL OR {_DIFFERS}
     GROUP BY f.index
 )
