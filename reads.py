@@ -8,8 +8,8 @@ connection: for a table with many indexes PostgreSQL plans far longer than it re
 import re
 import time
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
-from sqlalchemy import Engine, Executable, Row, Select, tuple_
+from sqlalchemy import Connection, Engine, Executable, Row, Select, tuple_
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
@@ -88,8 +88,22 @@ def _tried_again(rows: Callable[[], T]) -> T:
 
 
 def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-    with _the_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with autocommit() as connection:
         return connection.execute(statement, params).all()
+
+
+@contextmanager
+def autocommit() -> Iterator[Connection]:
+    """A connection on which each statement is a transaction of its own, in one round trip."""
+    with _the_engine().connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.autocommit = True  # SQLAlchemy's own way takes one more round trip to end it
+        try:
+            yield connection
+        except BaseException:
+            connection.invalidate()  # no one else is to meet what is left of it
+            raise
+        driver.autocommit = False
 
 
 def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) -> Sequence[Any]:

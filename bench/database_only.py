@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class, whatever its name
 
-from catalog.documents import SHAPE, derived
+from catalog.documents import DERIVED, SHAPE, derived
 from catalog.formats.detection import open_catalogue
 from catalog.formats.rows import Options, ProductRows, groups
 from catalog.imports import CHUNK_ROWS
@@ -139,15 +139,14 @@ ON CONFLICT (product_id, md5(options::text)) DO UPDATE SET
 """
 
 _WRITTEN = (*PRODUCT, "tags", "options", "images")
-_DERIVED = derived("g")
-_UPDATED = (*_WRITTEN, *_DERIVED, "document_shape")
+_UPDATED = (*_WRITTEN, *DERIVED, "document_shape")
 _UPSERT_PRODUCTS = f"""
-INSERT INTO products (id, handle, {", ".join((*_WRITTEN, *_DERIVED))}, document_shape)
-SELECT id, handle, {", ".join((*_WRITTEN, *_DERIVED.values()))}, %(shape)s
+INSERT INTO products (id, handle, {", ".join((*_WRITTEN, *DERIVED))}, document_shape)
+SELECT id, handle, {", ".join((*_WRITTEN, *DERIVED))}, %(shape)s
 FROM (
     SELECT *, '{{}}'::jsonb AS metadata, 1 AS version, now() AS created_at, now() AS updated_at
     FROM given_products JOIN identified USING (number)
-) g ORDER BY number
+) g CROSS JOIN LATERAL ({derived("g")}) d ORDER BY number
 ON CONFLICT (id) DO UPDATE SET
     {", ".join(f"{name} = EXCLUDED.{name}" for name in _UPDATED)},
     version = products.version + 1, updated_at = EXCLUDED.updated_at

@@ -14,7 +14,7 @@ class Contents:
 
     products: int
     variants: int
-    checksum: str
+    checksum: str | None  # None: there are no products
 
 
 def empty() -> None:

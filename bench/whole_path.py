@@ -1,80 +1,90 @@
-"""The import as users get it: a file sent to gunicorn, a job done by a Celery worker."""
+"""Imports and exports as users get them: over HTTP to gunicorn, the job by a Celery worker."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
-from bench.watching import Memory, Reader
 from tests.processes import Web, Worker
 
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 600
 ADMIN = {"Authorization": f"Bearer {os.environ['ADMIN_API_KEY']}"}
+MEDIA_TYPES = {".ndjson": "application/x-ndjson", ".json": "application/json"}
+
+Job = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
-    """A finished import, with what was seen meanwhile."""
+class WholePath:
+    """A web process and a worker of its own, and who asks them."""
 
-    seconds: float  # of the job, from its start in the worker to its end
-    reader: Reader
-    memory: Memory
+    def __init__(self, web: Web, worker: psutil.Process, client: httpx.Client) -> None:
+        self.url = web.url
+        self.worker = worker
+        self._client = client
 
+    def import_(self, file: Path, **options: Any) -> Job:
+        """The job that has imported the file. Raises RuntimeError if a row was refused."""
+        media_type = MEDIA_TYPES.get(file.suffix, "text/csv")
+        with file.open("rb") as body:
+            job = self._done(
+                "imports", params=options, content=body, headers={"Content-Type": media_type}
+            )
+        if job["progress"]["failed"]:
+            raise RuntimeError(f"the import went wrong: {job}")
+        return job
 
-def run(file: Path, folder: Path) -> float:
-    """Import the file with a web process and a worker of its own; returns the job's seconds."""
-    with _processes(folder) as (web, _):
-        return _seconds(_imported(web.url, file))
+    def export(self, name: str, target: Path) -> Job:
+        """The job that has exported all products in the format of this name, into `target`."""
+        job = self._done("exports", params={"format": name})
+        with (
+            self._client.stream("GET", f"/api/v1/jobs/{job['id']}/result") as answer,
+            target.open("wb") as file,
+        ):
+            answer.raise_for_status()
+            for piece in answer.iter_bytes():
+                file.write(piece)
+        return job
 
-
-def watch(file: Path, folder: Path, pause_seconds: float) -> Import:
-    """The same with a reader beside it, who takes his share of the two cores."""
-    with _processes(folder) as (web, worker):
-        if worker.process is None:
-            raise RuntimeError("the worker is gone")
-        products = Reader(f"{web.url}/api/v1/products?limit=25", pause_seconds)
-        with products, Memory(worker.process) as memory:
-            job = _imported(web.url, file)
-        return Import(_seconds(job), products, memory)
+    def _done(self, resource: str, **request: Any) -> Job:
+        accepted = self._client.post(f"/api/v1/{resource}", **request)
+        accepted.raise_for_status()
+        job = _when_ready(lambda: self._client.get(accepted.headers["Location"]).json())
+        if job["status"] != "succeeded":
+            raise RuntimeError(f"the job went wrong: {job}")
+        return job
 
 
 @contextmanager
-def _processes(folder: Path) -> Iterator[tuple[Web, Worker]]:
+def running(folder: Path) -> Iterator[WholePath]:
+    """Start the processes, with their logs in `folder`."""
     for name in ("web", "worker"):
         (folder / name).mkdir(parents=True)
-    with Web(folder / "web") as web, Worker(folder / "worker") as worker:
-        yield web, worker
+    with (
+        Web(folder / "web") as web,
+        Worker(folder / "worker") as worker,
+        httpx.Client(base_url=web.url, headers=ADMIN, timeout=60) as client,
+    ):
+        yield WholePath(web, worker.processes()[0], client)
 
 
-def _imported(url: str, file: Path) -> dict[str, Any]:
-    with httpx.Client(base_url=url, headers=ADMIN, timeout=60) as client, file.open("rb") as body:
-        response = client.post(
-            "/api/v1/imports", content=body, headers={"Content-Type": "text/csv"}
-        )
-        response.raise_for_status()
-        job = _when_ready(lambda: client.get(response.headers["Location"]).json())
-    if job["status"] != "succeeded" or job["progress"]["failed"]:
-        raise RuntimeError(f"the import went wrong: {job}")
-    return job
+def seconds(job: Job) -> float:
+    """How long the job took, from its start in the worker to its end."""
+    started, finished = (
+        datetime.fromisoformat(job[f"{name}_at"]) for name in ("started", "finished")
+    )
+    return (finished - started).total_seconds()
 
 
-def _when_ready(job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _when_ready(job: Callable[[], Job]) -> Job:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if (seen := job())["ready"]:
             return seen
         time.sleep(0.2)
-    raise TimeoutError(f"the import takes longer than {TIMEOUT_SECONDS} s")
-
-
-def _seconds(job: dict[str, Any]) -> float:
-    started, finished = (
-        datetime.fromisoformat(job[f"{name}_at"]) for name in ("started", "finished")
-    )
-    return (finished - started).total_seconds()
+    raise TimeoutError(f"the job takes longer than {TIMEOUT_SECONDS} s")

@@ -95,21 +95,26 @@ def _list(field: fields.List, column: str) -> str:  # type: ignore[type-arg]  # 
     )
 
 
-def derived(source: str) -> dict[str, str]:
-    """The SQL of each column that follows from the product in `source` and its variants."""
-    return {
-        "document": _document(source),
-        "lowest_price": "coalesce((SELECT min(v.price) FROM variants v"
-        f" WHERE v.product_id = {source}.id), 'Infinity')",
-        **search.columns(source),
-    }
+DERIVED = ("document", "lowest_price", "search_title", "search_words")
 
 
-_DERIVED = ", ".join(f"{column} = {sql}" for column, sql in derived("products").items())
+def derived(source: str) -> str:
+    """A subquery of one row: the columns `DERIVED` of the product in `source`, with its variants.
+
+    Of a LATERAL join, or for `SET (columns) = (…)`.
+    """
+    lowest = f"SELECT min(v.price) FROM variants v WHERE v.product_id = {source}.id"
+    return (
+        f"SELECT {_document(source)} AS document, coalesce(({lowest}), 'Infinity') AS lowest_price,"
+        f" search_title, search_words FROM ({search.columns(source)}) s"
+    )
+
+
+_DERIVED = derived("products")
 # A signed 32-bit fingerprint of the rendering: a release re-renders the rows that carry another.
 SHAPE = zlib.crc32(_DERIVED.encode()) - 2**31
 _OUTDATED = or_(Product.document_shape < SHAPE, Product.document_shape > SHAPE)  # as indexed
 _RENDER = text(
-    f"UPDATE products SET {_DERIVED}, document_shape = :shape WHERE id = ANY(:ids)"
-    " RETURNING id, version, document, document_shape"
+    f"UPDATE products SET ({', '.join(DERIVED)}) = ({_DERIVED}), document_shape = :shape"
+    " WHERE id = ANY(:ids) RETURNING id, version, document, document_shape"
 )

@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -140,10 +141,12 @@ def _product_row(index: int, product: ProductRows) -> Sequence[Any]:
 
 
 def _variant_rows(products: Mapping[int, ProductRows]) -> Iterable[Sequence[Any]]:
+    place = count()  # a line of JSON holds many variants
     for index, product in products.items():
         for variant in product.variants:
             fields = variant.fields.get
             yield (
+                next(place),
                 index,
                 variant.line,
                 _options(tuple(variant.options.items())),

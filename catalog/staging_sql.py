@@ -3,7 +3,9 @@
 An absent field is NULL in a staging table and keeps what is stored, unless `cleared` names it.
 """
 
-from catalog.documents import columns, derived
+from marshmallow import Schema
+
+from catalog.documents import DERIVED, columns, derived
 from schemas import ProductSchema, VariantFields
 
 _VARIANT_FIELDS = tuple(VariantFields().fields)
@@ -16,8 +18,9 @@ CREATE TEMP TABLE IF NOT EXISTS staged_products (
     tags jsonb, metadata jsonb, options jsonb, images jsonb, cleared text[]
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS staged_variants (
-    index int, line bigint, options jsonb, sku text, price numeric, compare_at_price numeric,
-    barcode text, weight_grams numeric, stock bigint, backorder boolean, cleared text[]
+    place int, index int, line bigint, options jsonb, sku text, price numeric,
+    compare_at_price numeric, barcode text, weight_grams numeric, stock bigint, backorder boolean,
+    cleared text[]
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS merged_products ON COMMIT DELETE ROWS AS
     SELECT products.*, 0 AS index, false AS is_new, false AS is_changed FROM products WITH NO DATA
@@ -124,7 +127,7 @@ RETURNING s.line, num_nonnulls({", ".join(f"s.{name}" for name in _VARIANT_FIELD
 
 # Each staged variant as it will stand, with the stored one, if there is one.
 _FOUND = f"""found AS MATERIALIZED (
-    SELECT s.index, s.line, s.options, m.id AS product_id, v.id AS variant_id, v AS stored,
+    SELECT s.place, s.index, s.line, s.options, m.id AS product_id, v.id AS variant_id, v AS stored,
         {
     ", ".join(
         f"coalesce({_kept(name, 'v')}, false) AS {name}"
@@ -151,7 +154,7 @@ WRITE_VARIANTS = f"""
 WITH {_FOUND}, added AS (
     INSERT INTO variants (product_id, options, {_VARIANT_COLUMNS})
     SELECT product_id, options, {_VARIANT_COLUMNS}
-    FROM found WHERE variant_id IS NULL ORDER BY line
+    FROM found WHERE variant_id IS NULL ORDER BY place
     RETURNING product_id
 ), changed AS (
     UPDATE variants v SET {", ".join(f"{name} = f.{name}" for name in _VARIANT_FIELDS)}
@@ -165,22 +168,21 @@ WHERE m.id = w.product_id AND NOT m.is_changed
 """
 
 # A product's row is written once, with the document of its variants as they now stand.
-_DERIVED = derived("m")
 WRITE_PRODUCTS = f"""
 INSERT INTO products (
     id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, document_shape, {", ".join(_DERIVED)}
+    version, created_at, updated_at, document_shape, {", ".join(DERIVED)}
 )
 SELECT id, handle, name, description, status, vendor, category, tags, metadata, options, images,
-    version, created_at, updated_at, %(shape)s, {", ".join(_DERIVED.values())}
-FROM merged_products m WHERE is_changed ORDER BY index
+    version, created_at, updated_at, %(shape)s, {", ".join(f"d.{name}" for name in DERIVED)}
+FROM merged_products m CROSS JOIN LATERAL ({derived("m")}) d WHERE is_changed ORDER BY index
 ON CONFLICT (id) DO UPDATE SET
     name = EXCLUDED.name, description = EXCLUDED.description, status = EXCLUDED.status,
     vendor = EXCLUDED.vendor, category = EXCLUDED.category, tags = EXCLUDED.tags,
     metadata = EXCLUDED.metadata, options = EXCLUDED.options, images = EXCLUDED.images,
     version = EXCLUDED.version, updated_at = EXCLUDED.updated_at,
     document_shape = EXCLUDED.document_shape,
-    {", ".join(f"{column} = EXCLUDED.{column}" for column in _DERIVED)}
+    {", ".join(f"{column} = EXCLUDED.{column}" for column in DERIVED)}
 """
 
 # Whether a product is new, whether it changes, and for one left out whether there is one.
@@ -192,21 +194,23 @@ FROM staged_products s LEFT JOIN merged_products m USING (index)"""
 OUTCOME = _OUTCOME.format(is_changed="m.is_changed", change="NULL")
 
 
-def _changes(old: str, new: str) -> str:
-    """SQL for `{field: {"from", "to"}}` of the fields that differ between two rows' JSON."""
+def _changes(schema: Schema, old: str, new: str) -> str:
+    """SQL for `{field: {"from", "to"}}` of the schema's fields that differ between two rows."""
+    told = ", ".join(
+        f"""CASE WHEN n."{name}" IS DISTINCT FROM o."{name}" THEN '"{name}": '
+            || json_build_object('from', o."{name}", 'to', n."{name}")::text END"""
+        for name in schema.fields
+    )
     return f"""(
-        SELECT coalesce(json_object_agg(
-            n.key, json_build_object('from', o.value, 'to', n.value)), '{{}}')
-        FROM jsonb_each((SELECT to_jsonb(x) FROM (SELECT {new}) x)) n
-        LEFT JOIN jsonb_each((SELECT to_jsonb(x) FROM (SELECT {old}) x)) o USING (key)
-        WHERE n.value IS DISTINCT FROM coalesce(o.value, 'null')
+        SELECT concat('{{', concat_ws(', ', {told}), '}}')::json
+        FROM (SELECT {columns(schema, old)}) o CROSS JOIN (SELECT {columns(schema, new)}) n
     )"""
 
 
 _SHOWN = ("name", "description", "status", "vendor", "category", "tags", "options", "images")
 _PRODUCT = ProductSchema(only=(*_SHOWN, "metadata"))
-_PRODUCT_CHANGES = _changes(columns(_PRODUCT, "p"), columns(_PRODUCT, "m"))
-_VARIANT_CHANGES = _changes(columns(VariantFields(), "(f.stored)"), columns(VariantFields(), "f"))
+_PRODUCT_CHANGES = _changes(_PRODUCT, "p", "m")
+_VARIANT_CHANGES = _changes(VariantFields(), "(f.stored)", "f")
 _ACTION = "CASE WHEN {} THEN 'create' ELSE 'update' END"
 _CHANGED = "(m.is_changed OR t.variants IS NOT NULL)"
 _CHANGE = f"""CASE WHEN {_CHANGED} THEN json_build_object(
@@ -218,7 +222,7 @@ PLAN = f"""
 WITH {_FOUND}, told AS (
     SELECT f.index, json_agg(json_build_object(
         'options', f.options, 'action', {_ACTION.format("f.variant_id IS NULL")},
-        'changes', {_VARIANT_CHANGES}) ORDER BY f.line) AS variants
+        'changes', {_VARIANT_CHANGES}) ORDER BY f.place) AS variants
     FROM found f WHERE f.variant_id IS NULL OR {_DIFFERS}
     GROUP BY f.index
 )

@@ -16,14 +16,17 @@ from typing import Any, cast
 from psycopg2 import errorcodes
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Row,
     Table,
+    Update,
     and_,
     bindparam,
+    case,
     delete,
+    false,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -35,6 +38,7 @@ from config import settings
 from errors import PushcartError
 from jobs import caller, files, queue, stopping
 from models import Job, JobError, JSONObject, db
+from reads import autocommit
 
 log = logging.getLogger(__name__)
 
@@ -153,12 +157,10 @@ class RunningJob:
                 stalls = Job.stalls if checkpoint == self.checkpoint else 0
                 measured = _pace(done.progress) if pace else {}
                 self._hold(
+                    _HELD.values(stalls=stalls, **measured, **_lease()),
                     checkpoint=checkpoint,
                     progress=done.progress,
-                    stalls=stalls,
                     result_file_id=file_id,
-                    **measured,
-                    **_lease(),
                 )
                 db.session.commit()
                 break
@@ -190,12 +192,8 @@ class RunningJob:
     def _hand_back(self) -> None:
         """Let another worker go on at once. This was no death: it does not count as one."""
         session = db.session()
-        self._hold(
-            status="queued",
-            lease_until=None,
-            stalls=func.greatest(Job.stalls - 1, 0),
-            **queue.woken(),
-        )
+        stalls = func.greatest(Job.stalls - 1, 0)
+        self._hold(_HELD.values(stalls=stalls, **queue.woken()), status="queued", lease_until=None)
         queue.wake(session, *self._wakeup)
         session.commit()
         raise TurnOver
@@ -207,28 +205,14 @@ class RunningJob:
         if self.result_file is not None and status == "succeeded":
             file_id = files.create(session) if file_id is None else file_id
             files.declare_whole(session, file_id, **asdict(self.result_file))
-        self._hold(
-            status=status,
-            error=error,
-            result=self.result,
-            result_file_id=file_id,
-            lease_until=None,
-            finished_at=func.now(),
-        )
+        self._hold(_END, status=status, error=error, result=self.result, result_file_id=file_id)
         session.commit()
         self.outcome = status
 
-    def _hold(self, **changes: Any) -> None:
+    def _hold(self, change: Update, **values: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
-        mine = and_(
-            _jobs.c.id == self.id,
-            _jobs.c.attempt == self.attempt,
-            _jobs.c.status == "running",
-            # A commit whose answer was lost has moved the checkpoint: it is not done twice.
-            _jobs.c.checkpoint == self.checkpoint,
-        )
-        held = db.session.execute(update(_jobs).where(mine).values(**changes).returning(_jobs.c.id))
-        if held.first() is None:
+        mine = {"job_id": self.id, "holder": self.attempt, "reached": self.checkpoint}
+        if db.session.execute(change, mine | values).first() is None:
             db.session.rollback()
             raise LeaseLost
 
@@ -254,8 +238,8 @@ def running(job_id: int) -> Iterator[RunningJob | None]:
     that reason; any other exception too, with its details in the log alone. A database that is
     away or overloaded ends nothing: the lease runs out, and the job goes to another attempt.
     """
-    job = claim(db.session(), job_id)
-    db.session.commit()
+    with autocommit() as connection:
+        job = claim(connection, job_id)
     if job is None:
         log.info("job %s: nothing to claim", job_id)
         yield None
@@ -301,23 +285,26 @@ def _fail(job: RunningJob, error: JSONObject) -> None:
         log.info("job %s: attempt %s had already lost its lease", job.id, job.attempt)
 
 
-def claim(session: Session, job_id: int) -> Row[Any] | None:
+def claim(connection: Connection | Session, job_id: int) -> Row[Any] | None:
     """Take a job that waits, or whose lease has run out; None if there is nothing to take."""
-    return session.execute(_CLAIM, {"job_id": job_id}).one_or_none()
+    return connection.execute(_CLAIM, {"job_id": job_id}).one_or_none()
 
 
 def _lease() -> dict[str, Any]:
     return {"lease_until": func.now() + timedelta(seconds=settings.lease_seconds)}
 
 
-# Made once: SQLAlchemy takes longer to make it than PostgreSQL to do it.
+# Made once, all three: SQLAlchemy takes longer to make one than PostgreSQL to do it.
 _CLAIM = (
     update(_jobs)
     .where(
         _jobs.c.id == bindparam("job_id"),
-        or_(
-            and_(_jobs.c.status == "queued", _jobs.c.run_at <= func.now()),
-            and_(_jobs.c.status == "running", _jobs.c.lease_until < func.now()),
+        # In a form for which no index of unfinished jobs fits: PostgreSQL has been seen to read all
+        # that wait, for each one claimed.
+        case(
+            (_jobs.c.status == "queued", _jobs.c.run_at <= func.now()),
+            (_jobs.c.status == "running", _jobs.c.lease_until < func.now()),
+            else_=false(),
         ),
     )
     .values(
@@ -331,3 +318,15 @@ _CLAIM = (
     )
     .returning(_jobs)
 )
+_HELD = (
+    update(_jobs)
+    .where(
+        _jobs.c.id == bindparam("job_id"),
+        _jobs.c.attempt == bindparam("holder"),
+        _jobs.c.lease_until.is_not(None),  # it is running; not by status, for the same reason
+        # A commit whose answer was lost has moved the checkpoint: it is not done twice.
+        _jobs.c.checkpoint == bindparam("reached"),
+    )
+    .returning(_jobs.c.id)
+)
+_END = _HELD.values(lease_until=None, finished_at=func.now())

@@ -283,3 +283,22 @@ def test_null_clears_and_absence_keeps(imported: Importer, admin: FlaskClient) -
     tea = admin.get("/api/v1/products/tea").get_json()
     assert (tea["description"], tea["vendor"]) == (None, "Leaf")
     assert (tea["variants"][0]["stock"], tea["variants"][0]["price"]) == (None, "3.00")
+
+
+def test_variants_keep_the_order_of_their_object(imported: Importer, admin: FlaskClient) -> None:
+    # Of various widths, which PostgreSQL does not store in the order in which they come.
+    objects = [
+        {"handle": f"t-{n}", "name": "T", "variants": [variant_of(n, k) for k in range(6)]}
+        for n in range(600)
+    ]
+
+    imported(ndjson(*objects))
+
+    page = admin.get("/api/v1/products?limit=200&sort=-id").get_json()
+    for product in page["data"]:
+        assert [variant["options"]["Size"] for variant in product["variants"]] == list("012345")
+
+
+def variant_of(product: int, size: int) -> dict[str, Any]:
+    """A variant whose SKU is as long as it happens to be."""
+    return {"options": {"Size": str(size)}, "sku": "x" * (1 + (product * 7 + size * 31) % 100)}

@@ -22,6 +22,7 @@ from jobs.files import CHUNK_BYTES, FileReader
 from jobs.running import LeaseLost, ResultFile, RunningJob, Step, TurnOver, claim, running
 from jobs.sweep import MAX_STALLS, sweep
 from models import FileChunk, Job, JobError, Product, StoredFile
+from tests.statements import statements
 
 
 @pytest.fixture
@@ -115,6 +116,23 @@ def test_a_job_is_claimed_once_however_often_it_is_delivered(session: Session) -
     assert first is not None
     assert (first.status, first.attempt) == ("running", 1)
     assert second is None
+
+
+def test_a_claim_and_an_end_look_at_one_job_however_many_wait(session: Session) -> None:
+    # PostgreSQL plans by what it has seen: when it last looked, all jobs had ended.
+    many = "INSERT INTO jobs (kind, task, status, finished_at) SELECT '', '', {} FROM {}"
+    session.execute(text(many.format("'succeeded', now()", "generate_series(1, 2000)")))
+    session.execute(text("ANALYZE jobs"))
+    session.execute(text(many.format("'queued', NULL", "generate_series(1, 2000)")))
+    job_id = queued(session).id
+
+    with statements() as sent, running(job_id):
+        pass
+
+    for statement in sent:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN {statement.sql}", statement.params)
+        assert "using pk_jobs" in str(plan.all())
+    assert len(sent) == 2
 
 
 def test_a_job_that_is_not_due_is_not_claimed(session: Session) -> None:
