@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 from celery import Celery, Task, shared_task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_init, worker_process_init
 from flask import Flask, has_request_context
+from kombu.transport import TRANSPORT_ALIASES
 
 import catalog.tasks  # noqa: F401  # registers its tasks
 from api.app import create_app
@@ -56,6 +57,7 @@ def make_celery(app: Flask) -> Celery:
         backend=settings.redis_url,
         task_cls=type("AppContextTask", (ContextTask,), {"flask_app": app, "abstract": True}),
     )
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "jobs.broker:Transport"))
     celery.conf.update(CELERY_SETTINGS)
     celery.steps["consumer"].add(SweepClock)
     # Without it `@shared_task` finds no broker from any thread but this one.
@@ -96,7 +98,8 @@ CELERY_SETTINGS = {
     },
     "redis_socket_timeout": 5,
     "redis_socket_connect_timeout": 0.8,
-    # Heroku's smallest Redis allows 20 connections, and releases overlap.
+    # Heroku's smallest Redis allows 20 connections, and releases overlap: a web process keeps one
+    # to publish with, a worker's keep none (see `_keep_no_publisher`).
     "broker_pool_limit": 1,
     "redis_max_connections": 4,
     "worker_enable_remote_control": False,
@@ -115,6 +118,12 @@ celery = make_celery(app)
 def _log_like_the_app(loglevel: int | str | None = None, **_: Any) -> None:
     """Keep Celery from installing its own format, which knows no request id."""
     configure_logging(loglevel or settings.log_level)
+
+
+@worker_init.connect
+def _keep_no_publisher(**_: Any) -> None:
+    """Each process of a worker would keep a connection for the little that it publishes."""
+    celery.conf.broker_pool_limit = 0
 
 
 @worker_process_init.connect

@@ -24,9 +24,9 @@ BUDGET_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 WARN_SECONDS = 60.0
-# For each process: those of two, in two overlapping releases, are 8 of the 18 connections that
-# Heroku's smallest Redis leaves to everyone. Each is busy for one round trip at a time.
-CONNECTIONS = 2
+# For each process: those of two, in two overlapping releases, are 4 of the 18 connections that
+# Heroku's smallest Redis leaves to everyone. It is busy for one round trip at a time.
+CONNECTIONS = 1
 
 # The count starts with its first use and ends by itself. Who asks takes a hundredth of what is
 # left, and one at least. EVAL, not EVALSHA: no case for a Redis that has forgotten the script.

@@ -33,3 +33,18 @@ enter_venv() {
   export VIRTUAL_ENV="$PWD/.venv" PATH="$PWD/.venv/bin:$PATH"
   unset PYTHONHOME
 }
+
+# Installs Pipenv with the Python given, once, and sets `pipenv` to the folder that it lies in.
+install_pipenv() {
+  local version=2026.10.3
+  pipenv="$PWD/.dev/pipenv-$version-$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  if [[ ! -x $pipenv/bin/pipenv ]]; then
+    echo "Installing pipenv $version under .dev/"
+    "$1" -m venv --clear "$pipenv"
+    "$pipenv/bin/pip" --quiet --disable-pip-version-check install "pipenv==$version"
+  fi
+  # The lock's hash covers the sources that Pipenv takes from pip's settings, and Heroku checks that
+  # hash: who calls it hides those settings, and an index of one's own comes in as a mirror.
+  local mirror=${PIP_INDEX_URL:-$("$pipenv/bin/pip" config get global.index-url 2>/dev/null || true)}
+  if [[ -n $mirror ]]; then export PIPENV_PYPI_MIRROR="$mirror"; fi
+}

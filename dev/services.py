@@ -277,12 +277,13 @@ class Redis(Server):
         keeping = ["--save", "", "--appendonly", "yes" if self.durable else "no"]
         return [self.program, *place, *keeping]
 
+    def client(self) -> redis.Redis:
+        """Return a client that gives up soon."""
+        return redis.Redis(port=self.port, socket_timeout=2, retry=ONCE)
+
     def answers(self) -> bool:
         """Tell whether the server on this port is the process started here."""
-        with (
-            suppress(redis.RedisError),
-            closing(redis.Redis(port=self.port, socket_timeout=2, retry=ONCE)) as client,
-        ):
+        with suppress(redis.RedisError), closing(self.client()) as client:
             pid = client.info("server")["process_id"]
             return self.process is not None and bool(pid == self.process.pid)
         return False

@@ -15,10 +15,14 @@ import pytest
 from dev.services import Postgres, Redis, free_port
 
 _servers = ExitStack()
+# Heroku CI runs the tests on a dyno, which they are not to be taken for.
+_OF_A_DYNO = ("DYNO", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, point the app to them, and only then load the fixtures."""
+    for name in _OF_A_DYNO:
+        os.environ.pop(name, None)
     folder = Path(tempfile.mkdtemp(prefix="pushcart-tests-"))
     _servers.callback(shutil.rmtree, folder, ignore_errors=True)
     postgres = _servers.enter_context(Postgres(folder / "postgres", free_port(), durable=False))
