@@ -26,7 +26,6 @@ def kill_and_start(worker: Worker) -> None:
     worker.start()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("harm", [kill_children, kill_and_start])
 def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     stack: Stack, web: Web, chance: random.Random, harm: object
@@ -58,7 +57,6 @@ def test_a_job_that_kills_its_process_each_time_ends_with_the_reason(stack: Stac
 
 
 @only_in_full
-@pytest.mark.timeout(300)
 def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
     stack: Stack, web: Web
 ) -> None:
