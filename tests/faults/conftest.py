@@ -44,9 +44,9 @@ def stack(servers: Stack) -> Iterator[Stack]:
     servers.heal()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web(servers: Stack) -> Iterator[Web]:
-    """A gunicorn for all tests of a module."""
+    """A gunicorn for all tests that do it no harm."""
     with servers.web(WEB_CONCURRENCY="2") as running:
         yield running
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import httpx
 
+from tests.faults.extent import FULL
 from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack
 from tests.processes import Web, wait_for
 
-PRODUCTS = 8_000
+PRODUCTS = 8_000 if FULL else 4_000
 REFUSED_EACH = 1000  # of so many products, one has a second row that is wrong
 
 

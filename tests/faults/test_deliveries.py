@@ -3,6 +3,7 @@
 import time
 
 from tests.faults import tasks
+from tests.faults.extent import only_in_full
 from tests.faults.importing import Import
 from tests.faults.stack import PATIENCE_SECONDS, Stack, ended
 from tests.processes import Web, Worker, wait_for
@@ -45,6 +46,7 @@ def test_of_ten_deliveries_at_once_exactly_one_runs(stack: Stack) -> None:
     assert stack.traces(job_id) == 1
 
 
+@only_in_full
 def test_jobs_taken_in_without_a_worker_are_done_once_there_is_one(stack: Stack, web: Web) -> None:
     accepted = [Import(web, prefix=f"file{n}-", products=500) for n in range(4)]
     time.sleep(1)
@@ -58,6 +60,7 @@ def test_jobs_taken_in_without_a_worker_are_done_once_there_is_one(stack: Stack,
         job.assert_exactly_once(stack)
 
 
+@only_in_full
 def test_three_workers_that_all_sweep_run_each_waiting_job_once(stack: Stack) -> None:
     with (
         stack.worker(*tasks.OPTIONS, **ONE_LEASE),

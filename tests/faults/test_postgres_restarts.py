@@ -53,7 +53,7 @@ def end_all_connections(stack: Stack) -> None:
         pytest.param(restart_fast, marks=only_in_full),
         restart_immediately,
         pytest.param(kill_a_backend, marks=only_in_full),
-        end_all_connections,
+        pytest.param(end_all_connections, marks=only_in_full),
     ],
 )
 def test_an_import_and_its_neighbours_survive_postgresql_twice(

@@ -3,12 +3,13 @@
 import time
 
 from tests.faults.clients import assert_kept, creating
-from tests.faults.extent import REDIS_SILENT_SECONDS
+from tests.faults.extent import REDIS_SILENT_SECONDS, only_in_full
 from tests.faults.importing import Import
 from tests.faults.proxy import Proxy
 from tests.faults.stack import PUBLISHING_SECONDS, Stack
 
 
+@only_in_full
 def test_half_open_connections_hold_up_no_request_and_lose_no_job(stack: Stack) -> None:
     with (
         Proxy(stack.redis.port) as way,

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from tests.faults import tasks
+from tests.faults.extent import only_in_full
 from tests.faults.stack import PATIENCE_SECONDS, Stack, ended
 from tests.processes import Worker, wait_for
 
@@ -30,6 +31,7 @@ def see_more(stack: Stack, rounds: int) -> None:
     wait_for(f"{rounds} more ticks", lambda: len(ticks(stack)) >= before + rounds, PATIENCE_SECONDS)
 
 
+@only_in_full
 def test_three_workers_run_a_schedule_once_a_round_and_so_do_those_that_are_left(
     stack: Stack,
 ) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from tests.faults import soak
 from tests.faults.checker import findings, read_log
-from tests.faults.extent import SOAK_SECONDS
+from tests.faults.extent import SOAK_SECONDS, only_in_full
 from tests.faults.stack import Stack
 
 
+@only_in_full
 def test_random_faults_lose_nothing_acknowledged_and_repeat_nothing(
     stack: Stack, chance: random.Random, tmp_path: Path
 ) -> None:

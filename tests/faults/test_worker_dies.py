@@ -26,7 +26,7 @@ def kill_and_start(worker: Worker) -> None:
     worker.start()
 
 
-@pytest.mark.parametrize("harm", [kill_children, kill_and_start])
+@pytest.mark.parametrize("harm", [pytest.param(kill_children, marks=only_in_full), kill_and_start])
 def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     stack: Stack, web: Web, chance: random.Random, harm: object
 ) -> None:
@@ -47,6 +47,7 @@ def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     job.assert_exactly_once(stack)
 
 
+@only_in_full
 def test_a_job_that_kills_its_process_each_time_ends_with_the_reason(stack: Stack) -> None:
     with stack.worker(*tasks.OPTIONS, JOB_LEASE_SECONDS="1"):
         job = ended(stack, stack.put_in(tasks.DIE))

@@ -3,6 +3,7 @@
 import signal
 import time
 
+from tests.faults.extent import only_in_full
 from tests.faults.importing import Import
 from tests.faults.stack import EXIT_SECONDS, Stack, gone_by
 from tests.processes import Web, wait_for
@@ -28,6 +29,7 @@ def test_sigterm_to_all_processes_twice_ends_a_worker_in_time_and_another_goes_o
     job.assert_exactly_once(stack)
 
 
+@only_in_full
 def test_a_worker_that_slept_past_its_lease_writes_nothing_more(stack: Stack, web: Web) -> None:
     with stack.worker() as sleeper:
         job = Import(web)
