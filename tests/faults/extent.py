@@ -8,7 +8,7 @@ import pytest
 
 FULL = os.environ.get("FAULTS") == "full"
 
-# For what takes long and whose kind of fault a shorter test has too.
+# For what takes long: bin/test has a minute for these tests.
 only_in_full = pytest.mark.skipif(not FULL, reason="bin/faults does it")
 
 KILLS = 3 if FULL else 1  # of the same process, one after the other
