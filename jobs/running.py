@@ -49,6 +49,10 @@ _jobs = cast(Table, Job.__table__)
 # turn, and no task comes near Celery's soft time limit of 300 s.
 TURN_SECONDS = 200
 
+# Attempts that may end without completing a single step before the job is given up: a job that
+# kills its worker each time must not do so for ever.
+MAX_STALLS = 5
+
 # What another transaction can do to a step that is right in itself; the step is simply repeated.
 _COLLISIONS = {
     errorcodes.DEADLOCK_DETECTED,
@@ -303,7 +307,10 @@ _CLAIM = (
         # that wait, for each one claimed.
         case(
             (_jobs.c.status == "queued", _jobs.c.run_at <= func.now()),
-            (_jobs.c.status == "running", _jobs.c.lease_until < func.now()),
+            (
+                _jobs.c.status == "running",  # a stalled one, the next sweep gives up
+                and_(_jobs.c.lease_until < func.now(), _jobs.c.stalls < MAX_STALLS),
+            ),
             else_=false(),
         ),
     )

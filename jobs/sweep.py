@@ -10,13 +10,11 @@ from sqlalchemy.orm import Session
 
 from jobs import schedules
 from jobs.queue import publish, take_unpublished
+from jobs.running import MAX_STALLS
 from models import Job
 
 log = logging.getLogger(__name__)
 
-# Attempts that may end without completing a single step before the job is given up: a job that
-# kills its worker each time must not do so for ever.
-MAX_STALLS = 5
 _LOCK = 0x7075736863617274  # "pushcart"
 
 

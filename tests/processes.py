@@ -35,7 +35,7 @@ class Process:
     """A command of the virtual environment, with its output in a file."""
 
     command: ClassVar[tuple[str, ...]]
-    ready_seconds: ClassVar[float] = 30
+    ready_seconds: ClassVar[float] = 60  # on a machine that does much else
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.log = folder / "log"

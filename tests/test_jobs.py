@@ -19,8 +19,17 @@ from errors import Conflict, Gone, NotFound, Unreadable
 from jobs import queue, stopping
 from jobs.caller import Caller, acting_for
 from jobs.files import CHUNK_BYTES, FileReader
-from jobs.running import LeaseLost, ResultFile, RunningJob, Step, TurnOver, claim, running
-from jobs.sweep import MAX_STALLS, sweep
+from jobs.running import (
+    MAX_STALLS,
+    LeaseLost,
+    ResultFile,
+    RunningJob,
+    Step,
+    TurnOver,
+    claim,
+    running,
+)
+from jobs.sweep import sweep
 from models import FileChunk, Job, JobError, Product, StoredFile
 from tests.statements import statements
 
@@ -314,6 +323,7 @@ def test_a_job_that_never_completes_a_step_is_given_up_with_the_reason(session: 
         assert claim(session, job.id) is not None
         session.commit()
     expire_lease(session, job.id)
+    assert claim(session, job.id) is None, "a message that comes before the sweep begins one more"
 
     sweep(session)
 

@@ -10,11 +10,10 @@ from itertools import count
 
 import httpx
 
-from tests.faults.stack import ADMIN, Stack
+from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack
 from tests.processes import Web
 
 PRODUCTS = "/api/v1/products"
-GIVE_UP_SECONDS = 60.0
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Creator:
 
     def _ask(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         """The answer, as soon as there is one that will stay."""
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             try:
                 answer = send()
@@ -79,7 +78,7 @@ class Creator:
                 return answer
             assert "Retry-After" in answer.headers
             time.sleep(0.1)
-        raise AssertionError(f"not answered within {GIVE_UP_SECONDS} seconds")
+        raise AssertionError(f"not answered within {PATIENCE_SECONDS} seconds")
 
 
 @contextmanager

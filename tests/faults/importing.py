@@ -5,10 +5,11 @@ from typing import Any
 
 import httpx
 
-from tests.faults.stack import ADMIN, Stack
+from tests.faults.extent import FULL
+from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack
 from tests.processes import Web, wait_for
 
-PRODUCTS = 8_000
+PRODUCTS = 8_000 if FULL else 4_000
 REFUSED_EACH = 1000  # of so many products, one has a second row that is wrong
 
 
@@ -55,16 +56,14 @@ class Import:
         job: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
         return job
 
-    def when(
-        self, holds: Callable[[dict[str, Any]], bool], what: str, seconds: float = 60
-    ) -> dict[str, Any]:
+    def when(self, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """The job, as soon as this holds for it."""
 
         def probe() -> dict[str, Any] | None:
             job = self.state()
             return job if job and holds(job) else None
 
-        return wait_for(f"job {self.id} {what}", probe, seconds)
+        return wait_for(f"job {self.id} {what}", probe, PATIENCE_SECONDS)
 
     def in_the_middle(self, beyond: int = 0, attempt: int = 1) -> int:
         """Rows processed, once this attempt or a later one has more of them than `beyond`."""
@@ -73,16 +72,16 @@ class Import:
             processed = int(job["progress"].get("processed", 0))
             return int(job["attempts"]) >= attempt and processed > beyond
 
-        job = self.when(gets_on, "gets on", seconds=90)
+        job = self.when(gets_on, "gets on")
         return int(job["progress"]["processed"])
 
     def assert_unfinished(self, stack: Stack) -> None:
         """Hold that the harm came before the end, else the test proves nothing."""
         assert stack.job(self.id).finished_at is None, "the file is too small to be harmed midway"
 
-    def ended(self, seconds: float = 60) -> dict[str, Any]:
+    def ended(self) -> dict[str, Any]:
         """The job at its end."""
-        return self.when(lambda job: bool(job["ready"]), "ends", seconds)
+        return self.when(lambda job: bool(job["ready"]), "ends")
 
     def assert_exactly_once(self, stack: Stack) -> None:
         """Hold that each row took effect once: in the tables, the progress and the report."""

@@ -21,13 +21,12 @@ import psutil
 
 from tests.faults.checker import ROWS_EACH
 from tests.faults.clients import PRODUCTS, at_work
-from tests.faults.stack import ADMIN, Stack, end, resume, suspend
+from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack, end, resume, suspend
 from tests.processes import Process, Web, Worker, wait_for
 
 WRITERS = 3
 IMPORTERS = 2
 IMPORTED_PRODUCTS = 2500
-CALM_SECONDS = 120.0  # after the last fault, until every request is answered and every job ended
 WORKERS = 2
 
 
@@ -120,7 +119,7 @@ class Client:
             if answer is not None and answer.status_code not in (409, 503):
                 return dict(answer.json())
             if self._stopped.is_set() and deadline is None:
-                deadline = time.monotonic() + CALM_SECONDS / 2
+                deadline = time.monotonic() + PATIENCE_SECONDS
             if deadline and time.monotonic() > deadline:
                 raise AssertionError(f"{subject}: {operation} is not answered")
             time.sleep(0.1)
@@ -262,7 +261,7 @@ class Faults:
         pids = [row.pid for row in self._stack.rows(CLIENTS_OF_POSTGRESQL)]
         if pids:
             os.kill(self._chance.choice(pids), signal.SIGKILL)
-        wait_for("PostgreSQL answers", self._stack.postgres.answers)
+        wait_for("PostgreSQL answers", self._stack.postgres.answers, PATIENCE_SECONDS)
 
 
 CLIENTS_OF_POSTGRESQL = (
@@ -287,7 +286,7 @@ def run(stack: Stack, log: Log, chance: random.Random, seconds: float) -> None:
                 time.sleep(chance.uniform(0.3, 1.5))
                 log.write("fault", fault=harm.__name__)
                 harm()
-        wait_for("every job ends", lambda: _no_job_waits(stack), CALM_SECONDS)
+        wait_for("every job ends", lambda: _no_job_waits(stack), PATIENCE_SECONDS)
         _write_down(stack, log)
 
 

@@ -1,11 +1,13 @@
 """Tasks that only the fault tests' workers know (`--include tests.faults.tasks`)."""
 
 import os
+from datetime import timedelta
 
 from celery import shared_task
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from jobs import schedules
 from jobs.running import Step, running
 
 OPTIONS = ("--include", __name__)
@@ -31,5 +33,10 @@ def trace(job_id: int) -> None:
         return Step({"processed": 1})
 
     with running(job_id) as job:
-        if job is not None:
+        if job is not None and not job.checkpoint:  # else an attempt that has died had left it
             job.step(leave, checkpoint={"left": True})
+
+
+# A schedule, in the workers that are told to have it.
+if every := os.environ.get("TRACE_EVERY_SECONDS"):
+    schedules.declare(TRACE, timedelta(seconds=float(every)), trace)

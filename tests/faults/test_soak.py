@@ -4,15 +4,13 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.faults import soak
 from tests.faults.checker import findings, read_log
-from tests.faults.extent import SOAK_SECONDS
+from tests.faults.extent import SOAK_SECONDS, only_in_full
 from tests.faults.stack import Stack
 
 
-@pytest.mark.timeout(SOAK_SECONDS + 300)
+@only_in_full
 def test_random_faults_lose_nothing_acknowledged_and_repeat_nothing(
     stack: Stack, chance: random.Random, tmp_path: Path
 ) -> None:

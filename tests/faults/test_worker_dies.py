@@ -26,8 +26,7 @@ def kill_and_start(worker: Worker) -> None:
     worker.start()
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("harm", [kill_children, kill_and_start])
+@pytest.mark.parametrize("harm", [pytest.param(kill_children, marks=only_in_full), kill_and_start])
 def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     stack: Stack, web: Web, chance: random.Random, harm: object
 ) -> None:
@@ -48,6 +47,7 @@ def test_an_import_survives_kill_9_at_random_moments_again_and_again(
     job.assert_exactly_once(stack)
 
 
+@only_in_full
 def test_a_job_that_kills_its_process_each_time_ends_with_the_reason(stack: Stack) -> None:
     with stack.worker(*tasks.OPTIONS, JOB_LEASE_SECONDS="1"):
         job = ended(stack, stack.put_in(tasks.DIE))
@@ -58,7 +58,6 @@ def test_a_job_that_kills_its_process_each_time_ends_with_the_reason(stack: Stac
 
 
 @only_in_full
-@pytest.mark.timeout(300)
 def test_with_the_settings_of_production_a_killed_workers_job_goes_on_in_time(
     stack: Stack, web: Web
 ) -> None:

@@ -3,14 +3,12 @@
 import signal
 import time
 
-import pytest
-
+from tests.faults.extent import only_in_full
 from tests.faults.importing import Import
-from tests.faults.stack import Stack, gone_within
+from tests.faults.stack import EXIT_SECONDS, Stack, gone_by
 from tests.processes import Web, wait_for
 
 
-@pytest.mark.timeout(180)
 def test_sigterm_to_all_processes_twice_ends_a_worker_in_time_and_another_goes_on(
     stack: Stack, web: Web
 ) -> None:
@@ -23,16 +21,15 @@ def test_sigterm_to_all_processes_twice_ends_a_worker_in_time_and_another_goes_o
         time.sleep(0.3)
         leaving.signal_all(signal.SIGTERM)
 
-        assert gone_within(processes, 25)
-        took = time.monotonic() - at
-        job.assert_unfinished(stack)
+        assert gone_by(at + EXIT_SECONDS, processes)
+        assert stack.job(job.id).status == "queued", "it was not handed back"
         with stack.worker():
-            job.ended(90)
+            job.ended()
 
-    assert took < 25
     job.assert_exactly_once(stack)
 
 
+@only_in_full
 def test_a_worker_that_slept_past_its_lease_writes_nothing_more(stack: Stack, web: Web) -> None:
     with stack.worker() as sleeper:
         job = Import(web)
