@@ -2,18 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from statistics import median
-from typing import Self
 
 import httpx
 
-from tests.faults.importing import Import
-from tests.faults.stack import ADMIN, PATIENCE_SECONDS, PUBLISHING_SECONDS, Stack
+from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack
 from tests.processes import Web
 
 PRODUCTS = "/api/v1/products"
@@ -31,11 +28,6 @@ class Told:
     def statuses(self) -> set[int]:
         """Every status seen."""
         return {answer.status_code for answer in self.answers}
-
-    @property
-    def seconds(self) -> list[float]:
-        """How long each answer took."""
-        return [answer.elapsed.total_seconds() for answer in self.answers]
 
     def assert_kept(self, stack: Stack, prefix: str) -> None:
         """Hold that each product acknowledged is there, and each one once."""
@@ -124,30 +116,6 @@ def creating(web: Web, prefix: str = "soap", clients: int = 2) -> Iterator[list[
     creators = [Creator(web, f"{prefix}{n}-", each) for n, each in enumerate(told)]
     with at_work(stopped, [partial(each.run, stopped.is_set) for each in creators]):
         yield told
-
-
-@dataclass
-class Usual:
-    """How long answers take while all is well, in seconds."""
-
-    answers: list[float]
-    imports: list[float]
-
-    @classmethod
-    def of(cls, web: Web) -> Self:
-        """Measured now."""
-        with creating(web, "usual") as told:
-            imports = [Import(web, f"usual{n}-", products=1) for n in range(5)]
-        answers = [second for each in told for second in each.seconds]
-        return cls(answers, [job.seconds_to_answer for job in imports])
-
-
-def assert_soon(told: list[Told], accepted: Sequence[Import], usual: Usual) -> None:
-    """Hold that no answer took a second more than such answers take on this machine, now."""
-    slowest = max(second for each in told for second in each.seconds)
-    assert slowest - median(usual.answers) < PUBLISHING_SECONDS
-    slowest = max(job.seconds_to_answer for job in accepted)
-    assert slowest - median(usual.imports) < PUBLISHING_SECONDS
 
 
 def assert_kept(stack: Stack, told: list[Told], prefix: str = "soap") -> None:
