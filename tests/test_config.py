@@ -215,6 +215,21 @@ def test_certificates_of_redis_may_be_self_signed(
     assert config.load().redis_url == read
 
 
+def test_the_settings_show_no_secret_when_they_are_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SENTRY_DSN", "https://hush@sentry.example/1")
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:hush@host/shop")
+    monkeypatch.setenv("REDIS_URL", "rediss://:hush@host")
+    for name in ("SECRET_KEY", "ADMIN_API_KEY"):
+        monkeypatch.setenv(name, "hush" * 4)
+
+    shown = repr(config.load())
+
+    assert "hush" not in shown
+    assert "rate_limit=" in shown
+
+
 def test_origins_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.load().cors_origins == ()
 

@@ -28,7 +28,7 @@ class Dyno:
         self.port = free_port()
         self.told_to_end = False
         self.boot_seconds = 0.0
-        self.log = folder.with_suffix(".log")
+        self.log = folder.with_name(f"{folder.name}.log")
         self._disk = folder
         command = commands(slug / "app")[self.kind]
         (self._disk / "tmp").mkdir(parents=True)
@@ -134,8 +134,7 @@ class Dyno:
 
     def _processes(self) -> Iterator[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self.process.pid)
-            yield from [parent, *parent.children(recursive=True)]
+            yield from [self.process, *self.process.children(recursive=True)]
 
 
 def commands(app: Path) -> dict[str, str]:

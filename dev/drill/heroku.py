@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dev.drill.dynos import Dyno
 from dev.drill.router import Router
@@ -69,34 +70,39 @@ class Heroku:
         self.start([name for name in wanted if name not in self.dynos])
         self._end([self.dynos.pop(name) for name in [*self.dynos] if name not in wanted])
 
-    def restart(self, kind: str) -> None:
+    def restart(self) -> None:
         """`heroku ps:restart`, and what Heroku does each day: the old end as the new start."""
-        self._replace([name for name in self.dynos if name.startswith(kind)], preboot=False)
+        self._replace([*self.dynos], preboot=False)
 
-    def kill(self, kind: str) -> list[str]:
-        """End dynos without a word; returns their names. Heroku would start them again."""
-        names = [name for name in self.dynos if name.startswith(kind)]
-        for name in names:
-            self.dynos.pop(name).kill()
+    def kill(self) -> list[str]:
+        """End all dynos without a word; returns their names. Heroku would start them again."""
+        dynos, self.dynos = self.dynos, {}
+        for dyno in dynos.values():
+            dyno.kill()
         self._route()
-        return names
+        return [*dynos]
 
     def run(self, kind: str) -> tuple[str, float]:
         """`heroku run` of a line of the Procfile; what it has printed, and its seconds."""
         newest = self.releases[-1]
         return self._dyno(kind, newest.slug, newest.config).run()
 
-    def stop(self) -> None:
-        """End all dynos."""
-        dynos, self.dynos = [*self.dynos.values()], {}
-        for dyno in dynos:
-            dyno.kill()
-
     @property
     def crashed(self) -> list[str]:
         """Dynos that have ended by themselves, with the end of their log."""
         ended = [dyno for dyno in [*self.dynos.values()] if dyno.ended and not dyno.told_to_end]
         return [f"{dyno.name}: …{dyno.output()[-1000:]}" for dyno in ended]
+
+    def printed(self) -> list[str]:
+        """The names of secrets that stand in some dyno's log."""
+        secrets_of_all = {
+            (name, urlsplit(value).password or value)
+            for release in self.releases
+            for name, value in release.config.items()
+            if name.endswith(("_URL", "_KEY"))
+        }
+        logs = "".join(log.read_text(errors="replace") for log in self.folder.glob("*.log"))
+        return [f"{name} stands in a log" for name, value in secrets_of_all if value in logs]
 
     def living(self) -> list[Dyno]:
         """All dynos, those that are about to end too."""
@@ -165,4 +171,4 @@ def running(app: Heroku) -> Iterator[Heroku]:
     try:
         yield app
     finally:
-        app.stop()
+        app.kill()
