@@ -75,6 +75,7 @@ class Drill:
                     _say(title)
                     self._perform(title, act)
             self._wait_for_quiet()
+            app.kill()
             self.report.faults += [*self._load.faults, *app.crashed, *app.printed()]
             self.report.asked = self._load.asked
             self.report.lost = self._load.lost(self._addons)
@@ -99,7 +100,7 @@ class Drill:
         """On Heroku it comes without a worker, which `ps:scale` then starts."""
         _say("git push heroku main")
         self._app.release(self._checkout.push())
-        self.report.boot_seconds = self._app.boots[-1]
+        self.report.boot_seconds = self._app.dynos["web.1"].boot_seconds
         _, self.report.release_seconds = self._app.run("release")
         self._app.scale("worker", 1)
 

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +22,11 @@ class Release:
     slug: Path
     config: Mapping[str, str]
     said: str
-    seconds: float
 
 
 @dataclass
 class Heroku:
-    """One app. Dynos that end without being told to are in `crashed`."""
+    """One app."""
 
     folder: Path
     router: Router
@@ -37,8 +36,8 @@ class Heroku:
     releases: list[Release] = field(default_factory=list)
     dynos: dict[str, Dyno] = field(default_factory=dict)
     leaving: list[Dyno] = field(default_factory=list)
-    boots: list[float] = field(default_factory=list)  # seconds of web dynos
     exits: list[float] = field(default_factory=list)  # seconds of all dynos
+    crashed: list[str] = field(default_factory=list)  # dynos that had ended by themselves
     _count: int = 0
 
     def release(self, slug: Path, *, preboot: bool = True) -> Release:
@@ -48,8 +47,8 @@ class Heroku:
         """
         version = f"v{len(self.releases) + 1}"
         config = {**self.config, "HEROKU_RELEASE_VERSION": version}
-        said, seconds = self._dyno("release", slug, config).run()
-        release = Release(version, slug, config, said, seconds)
+        said, _ = self._dyno("release", slug, config).run()
+        release = Release(version, slug, config, said)
         self.releases.append(release)
         self._replace([*self.dynos] or [*self._names()], preboot=preboot)
         return release
@@ -77,21 +76,25 @@ class Heroku:
     def kill(self) -> list[str]:
         """End all dynos without a word; returns their names. Heroku would start them again."""
         dynos, self.dynos = self.dynos, {}
+        self._look_at(dynos.values())
         for dyno in dynos.values():
             dyno.kill()
         self._route()
         return [*dynos]
 
+    def start(self, names: list[str]) -> None:
+        """Start dynos of the newest release, and wait until they are ready."""
+        newest = self.releases[-1]
+        started = {name: self._dyno(name, newest.slug, newest.config) for name in names}
+        self.dynos.update(started)
+        for dyno in started.values():
+            dyno.wait_until_ready()
+            self._route()
+
     def run(self, kind: str) -> tuple[str, float]:
         """`heroku run` of a line of the Procfile; what it has printed, and its seconds."""
         newest = self.releases[-1]
         return self._dyno(kind, newest.slug, newest.config).run()
-
-    @property
-    def crashed(self) -> list[str]:
-        """Dynos that have ended by themselves, with the end of their log."""
-        ended = [dyno for dyno in [*self.dynos.values()] if dyno.ended and not dyno.told_to_end]
-        return [f"{dyno.name}: …{dyno.output()[-1000:]}" for dyno in ended]
 
     def printed(self) -> list[str]:
         """The names of secrets that stand in some dyno's log."""
@@ -131,22 +134,16 @@ class Heroku:
                 self.start(names)
                 ended.result()
 
-    def start(self, names: list[str]) -> None:
-        """Start dynos of the newest release, and wait until they are ready."""
-        newest = self.releases[-1]
-        started = {name: self._dyno(name, newest.slug, newest.config) for name in names}
-        self.dynos.update(started)
-        for dyno in started.values():
-            dyno.wait_until_ready()
-            if dyno.kind == "web":
-                self.boots.append(dyno.boot_seconds)
-                self._route()
-
     def _end(self, dynos: list[Dyno]) -> None:
         """End them, after the router has heard of it."""
+        self._look_at(dynos)
         self._route()
         with ThreadPoolExecutor() as ending:
             self.exits += ending.map(Dyno.end, dynos)
+
+    def _look_at(self, dynos: Iterable[Dyno]) -> None:
+        """Note which of them have ended before they are told to."""
+        self.crashed += [f"{dyno.name}: {dyno.output()[-1000:]}" for dyno in dynos if dyno.ended]
 
     def _route(self) -> None:
         """Tell the router where requests go: to web dynos that are ready, and not told to end."""
