@@ -1,6 +1,7 @@
 """The drill in short; and its judge, which finds what it is to find."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ PATIENCE = 5
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
 @pytest.mark.timeout(600)
-def test_a_shop_that_is_deployed_scaled_and_harmed_keeps_its_promises(tmp_path: Path) -> None:
-    report = Drill(SHORT, tmp_path, []).run()
+def test_a_shop_that_is_deployed_scaled_and_harmed_keeps_its_promises() -> None:
+    # Not pytest's folder: each run of pytest closes that to others, such as PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="pushcart-drill-") as folder:
+        report = Drill(SHORT, Path(folder), []).run()
 
     acts = {act.title: act for act in report.acts}
     assert report.broken(PATIENCE) == [], f"\n{report}"
