@@ -1,5 +1,6 @@
 """The end of a drill: a table of what was done and what came of it; each promise, kept or not."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -104,9 +105,9 @@ class Report:
 
     def _sum(self) -> Act:
         """All acts as one: their sums, or the most that was seen."""
-        most: dict[str, int] = {}
+        most: Counter[str] = Counter()
         for act in self.acts:
-            most = {what: max(count, most.get(what, 0)) for what, count in act.most.items()}
+            most |= Counter(act.most)
         return Act(
             "in all",
             sum(act.seconds for act in self.acts),
