@@ -6,7 +6,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,10 +32,10 @@ _FEWEST_CHARACTERS = 6  # different ones: `aaaaaaaaaaaaaaaa` is as good as known
 class Settings:
     """What the environment says; sizes in bytes, times in seconds."""
 
-    database_url: str
-    redis_url: str
-    secret_key: str
-    admin_api_key: str
+    database_url: str = field(repr=False)  # secrets are not to be printed by accident
+    redis_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    admin_api_key: str = field(repr=False)
     public_reads: bool
     require_if_match: bool
     currency: str
@@ -52,7 +52,7 @@ class Settings:
     rate_limit_visitors: int
     trust_forwarded_for: bool
     cors_origins: tuple[str, ...]
-    sentry_dsn: str
+    sentry_dsn: str = field(repr=False)
     metrics_folder: str
     dyno: str
     release: str

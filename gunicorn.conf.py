@@ -25,8 +25,9 @@ def _address() -> str:
 
 
 bind = _address()
-worker_class = PatientWorker
-logger_class = Log
+worker_class = PatientWorker  # slow clients hold no thread
+logger_class = Log  # no line holds what a client has sent
+# How many workers, `WEB_CONCURRENCY` says: two on the small dynos.
 threads = 3  # as many as there are connections in the pool (api/app.py): none waits for another's
 # What the router says of the client's scheme is believed where there is a router, and only there;
 # what a client says of the path inside it, which gunicorn would believe as well, never is.
@@ -40,6 +41,7 @@ limit_request_field_size = 8190
 preload_app = True
 # Heroku's router ends a request after 30 s (H12): ours ends first, with a line in the log.
 timeout = 20
+# A dyno is killed 30 s after SIGTERM: whoever has not been answered by now is told so before.
 graceful_timeout = 20
 # Longer than the router keeps an idle connection (90 s): a server that hangs up first is H13.
 keepalive = 95

@@ -71,6 +71,7 @@ CELERY_SETTINGS = {
     "task_reject_on_worker_lost": True,
     # A worker that holds messages it cannot start yet keeps them from idle workers.
     "worker_prefetch_multiplier": 1,
+    # What fits a 512 MB dyno, and its connections the smallest PostgreSQL.
     "worker_concurrency": 2,
     # No task comes near these (jobs hand themselves back after 200 s): a hung one is ended.
     "task_soft_time_limit": 300,
@@ -84,6 +85,7 @@ CELERY_SETTINGS = {
     # A worker survives Redis being away, at its start and later, for as long as it takes.
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
+    # Their messages come again, and a job that nobody stopped would be claimed by no one else.
     "worker_cancel_long_running_tasks_on_connection_loss": True,
     "broker_transport_options": {
         # Publishing gives up at once where Redis is away, instead of holding a request for the
@@ -98,18 +100,21 @@ CELERY_SETTINGS = {
         # of it in Redis, whose writes end the worker where Redis is full, or was away meanwhile.
         "ack_emulation": False,
     },
+    # Of results, which `very_slow_add` alone has: whoever waits for one does not wait for ever.
     "redis_socket_timeout": 5,
     "redis_socket_connect_timeout": 0.8,
     # Heroku's smallest Redis allows 20 connections, and releases overlap: a web process keeps one
     # to publish with, a worker's keep none (see `_keep_no_publisher`).
     "broker_pool_limit": 1,
     "redis_max_connections": 4,
+    # Each would hold a connection more; so would gossip, mingle and heartbeats, which the Procfile
+    # switches off.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     # Pickle would run whatever someone with access to Redis puts there.
     "task_serializer": "json",
     "accept_content": ["json"],
-    "timezone": "UTC",
+    "timezone": "UTC",  # as all times here
 }
 
 app = create_app()

@@ -1,6 +1,7 @@
 """The drill in short; and its judge, which finds what it is to find."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ PATIENCE = 5
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
 @pytest.mark.timeout(600)
-def test_a_shop_that_is_deployed_scaled_and_harmed_keeps_its_promises(tmp_path: Path) -> None:
-    report = Drill(SHORT, tmp_path, []).run()
+def test_a_shop_that_is_deployed_scaled_and_harmed_keeps_its_promises() -> None:
+    # Not pytest's folder: each run of pytest closes that to others, such as PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="pushcart-drill-") as folder:
+        report = Drill(SHORT, Path(folder), []).run()
 
     acts = {act.title: act for act in report.acts}
     assert report.broken(PATIENCE) == [], f"\n{report}"
-    assert len(acts) == 11
+    assert len(acts) == 9
     assert min(len(act.asked) for act in report.acts) > 20
     # The harm was felt, where it has to be: else nothing was proved.
     assert acts["PostgreSQL restarts"].server_errors > 0
@@ -42,9 +45,10 @@ def a_report(*asked: Asked, **changes: Any) -> Report:
     """One that keeps all promises, but for what is changed."""
     fields = {"seconds": 1.0, "answers_after": 0.5, "jobs_after": 2.0, "exits": [25.0]}
     of_act = {name: changes.pop(name) for name in [*changes] if name in {*fields, "most"}}
-    act = Act("x", asked=[READ, DOWN, CUT, *asked], **{**fields, "most": seen(), **of_act})
+    act = Act("x", asked=[], **{**fields, "most": seen(), **of_act})
     return Report(
         acts=[act],
+        asked=[READ, DOWN, CUT, *asked],
         boot_seconds=changes.pop("boot_seconds", 2.9),
         release_seconds=changes.pop("release_seconds", 2.9),
         postgresql_down=[(20.0, 21.0)],
@@ -83,10 +87,10 @@ def test_a_drill_that_went_well_has_broken_nothing() -> None:
         (lambda: a_report(release_seconds=3.1), "Release"),
         (lambda: a_report(answers_after=11.0), "Writes go on"),
         (lambda: a_report(jobs_after=91.0), "Jobs go on"),
-        (lambda: a_report(most=seen(postgresql=20)), "postgresql"),
-        (lambda: a_report(most=seen(redis=19)), "redis"),
-        (lambda: a_report(most=seen(web=513)), "web"),
-        (lambda: a_report(most=seen(worker=0)), "worker"),
+        (lambda: a_report(most=seen(postgresql=20)), "PostgreSQL, at most"),
+        (lambda: a_report(most=seen(redis=19)), "Redis"),
+        (lambda: a_report(most=seen(web=513)), "A web dyno"),
+        (lambda: a_report(most=seen(worker=0)), "A worker dyno"),
         (lambda: a_report(faults=["web.1 ended"]), "Nothing else"),
     ],
 )

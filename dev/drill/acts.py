@@ -28,6 +28,7 @@ _FILE = "handle,name\nprobe,Probe\n"
 class Extent:
     """How much of it: in short for bin/test, in full for bin/drill."""
 
+    pause_seconds: float  # of each client, before each request
     readers: int
     writers: int
     importers: int
@@ -36,8 +37,8 @@ class Extent:
     config: dict[str, str]
 
 
-SHORT = Extent(1, 1, 1, 1.0, 0.2, {"JOB_LEASE_SECONDS": "2", "JOB_SWEEP_SECONDS": "0.5"})
-FULL = Extent(3, 3, 2, 15.0, 5.0, {})
+SHORT = Extent(0.05, 1, 1, 1, 1.0, 0.2, {"JOB_LEASE_SECONDS": "2", "JOB_SWEEP_SECONDS": "0.5"})
+FULL = Extent(0.02, 3, 3, 2, 15.0, 5.0, {})
 
 
 class Drill:
@@ -63,7 +64,7 @@ class Drill:
             }
             app = Heroku(self._folder / "dynos", router, config, self._extent.overlap_seconds)
             self._app = started.enter_context(running(app))
-            self._load = Load(router.url, self._folder)
+            self._load = Load(router.url, self._folder, self._extent.pause_seconds)
             self._first_deployment()
             self._watch = started.enter_context(Watch(self._addons, app))
             extent = self._extent
@@ -74,22 +75,22 @@ class Drill:
                     _say(title)
                     self._perform(title, act)
             self._wait_for_quiet()
-            self.report.faults += [*self._load.faults, *app.crashed]
+            app.kill()
+            self.report.faults += [*self._load.faults, *app.crashed, *app.printed()]
+            self.report.asked = self._load.asked
             self.report.lost = self._load.lost(self._addons)
         return self.report
 
     def _acts(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        yield "nothing, for comparison", lambda: time.sleep(2)
+        yield "nothing, for comparison", lambda: time.sleep(1)
         yield "git push, beside the old release", self._deploy_again
         yield "worker 1 → 3 → 0 → 1", self._scale
         yield "other credentials", self._rotate
         yield "rollback", self._roll_back
         yield "PostgreSQL restarts", self._restart_postgresql
         yield "Redis restarts", self._addons.redis.restart
-        yield "SIGTERM to web, twice", lambda: self._app.restart("web")
-        yield "SIGTERM to worker, twice", lambda: self._app.restart("worker")
-        yield "SIGKILL of web", self._kill_web
-        yield "SIGKILL of worker", self._kill_worker
+        yield "SIGTERM to all processes, twice", self._app.restart
+        yield "SIGKILL of all processes", self._kill
 
     @property
     def _admin_key(self) -> str:
@@ -99,7 +100,7 @@ class Drill:
         """On Heroku it comes without a worker, which `ps:scale` then starts."""
         _say("git push heroku main")
         self._app.release(self._checkout.push())
-        self.report.boot_seconds = self._app.boots[-1]
+        self.report.boot_seconds = self._app.dynos["web.1"].boot_seconds
         _, self.report.release_seconds = self._app.run("release")
         self._app.scale("worker", 1)
 
@@ -136,14 +137,11 @@ class Drill:
         self._addons.postgres.restart()
         self.report.postgresql_down.append((began, time.monotonic()))
 
-    def _kill_web(self) -> None:
+    def _kill(self) -> None:
         began = time.monotonic()
-        killed = self._app.kill("web")
+        killed = self._app.kill()
         self.report.web_killed.append((began, time.monotonic()))
         self._app.start(killed)
-
-    def _kill_worker(self) -> None:
-        self._app.start(self._app.kill("worker"))
 
     def _perform(self, title: str, act: Callable[[], None]) -> None:
         """Do it, and see how long it takes until all goes on as before."""

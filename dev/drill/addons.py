@@ -1,6 +1,6 @@
 """What Heroku sells with an app: PostgreSQL and Redis of its smallest plans.
 
-Each behind TLS with a certificate that nobody has signed, with passwords that change, and with the
+Each behind TLS with a certificate that nobody knows, with passwords that change, and with the
 plan's number of connections, which the servers themselves hold their clients to.
 """
 

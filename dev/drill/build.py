@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LOCKS = ("Pipfile.lock", "requirements.txt", "poetry.lock", "uv.lock")
-# The machine's way to the packages. Pip's own settings are not among it: bin/lock says why.
+# The machine's way to the packages. Not among it are pip's settings: bin/.venv.sh says why.
 _PASSED_ON = (
     *("PIPENV_PYPI_MIRROR", "PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),

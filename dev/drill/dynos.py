@@ -26,9 +26,8 @@ class Dyno:
         self.name = name
         self.kind = name.partition(".")[0]
         self.port = free_port()
-        self.told_to_end = False
         self.boot_seconds = 0.0
-        self.log = folder.with_suffix(".log")
+        self.log = folder.with_name(f"{folder.name}.log")
         self._disk = folder
         command = commands(slug / "app")[self.kind]
         (self._disk / "tmp").mkdir(parents=True)
@@ -100,7 +99,6 @@ class Dyno:
 
     def end(self) -> float:
         """SIGTERM to every process, twice, as Heroku may send it; how long the end took."""
-        self.told_to_end = True
         processes = [*self._processes()]
         began = time.monotonic()
         for _ in range(2):
@@ -114,7 +112,6 @@ class Dyno:
 
     def kill(self) -> None:
         """SIGKILL to every process at once."""
-        self.told_to_end = True
         processes = [*self._processes()]
         _signal(processes, signal.SIGKILL)
         psutil.wait_procs(processes, timeout=5)
@@ -134,8 +131,7 @@ class Dyno:
 
     def _processes(self) -> Iterator[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self.process.pid)
-            yield from [parent, *parent.children(recursive=True)]
+            yield from [self.process, *self.process.children(recursive=True)]
 
 
 def commands(app: Path) -> dict[str, str]:

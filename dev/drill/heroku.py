@@ -3,11 +3,12 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dev.drill.dynos import Dyno
 from dev.drill.router import Router
@@ -21,12 +22,11 @@ class Release:
     slug: Path
     config: Mapping[str, str]
     said: str
-    seconds: float
 
 
 @dataclass
 class Heroku:
-    """One app. Dynos that end without being told to are in `crashed`."""
+    """One app."""
 
     folder: Path
     router: Router
@@ -36,8 +36,8 @@ class Heroku:
     releases: list[Release] = field(default_factory=list)
     dynos: dict[str, Dyno] = field(default_factory=dict)
     leaving: list[Dyno] = field(default_factory=list)
-    boots: list[float] = field(default_factory=list)  # seconds of web dynos
     exits: list[float] = field(default_factory=list)  # seconds of all dynos
+    crashed: list[str] = field(default_factory=list)  # dynos that had ended by themselves
     _count: int = 0
 
     def release(self, slug: Path, *, preboot: bool = True) -> Release:
@@ -47,8 +47,8 @@ class Heroku:
         """
         version = f"v{len(self.releases) + 1}"
         config = {**self.config, "HEROKU_RELEASE_VERSION": version}
-        said, seconds = self._dyno("release", slug, config).run()
-        release = Release(version, slug, config, said, seconds)
+        said, _ = self._dyno("release", slug, config).run()
+        release = Release(version, slug, config, said)
         self.releases.append(release)
         self._replace([*self.dynos] or [*self._names()], preboot=preboot)
         return release
@@ -69,34 +69,43 @@ class Heroku:
         self.start([name for name in wanted if name not in self.dynos])
         self._end([self.dynos.pop(name) for name in [*self.dynos] if name not in wanted])
 
-    def restart(self, kind: str) -> None:
+    def restart(self) -> None:
         """`heroku ps:restart`, and what Heroku does each day: the old end as the new start."""
-        self._replace([name for name in self.dynos if name.startswith(kind)], preboot=False)
+        self._replace([*self.dynos], preboot=False)
 
-    def kill(self, kind: str) -> list[str]:
-        """End dynos without a word; returns their names. Heroku would start them again."""
-        names = [name for name in self.dynos if name.startswith(kind)]
-        for name in names:
-            self.dynos.pop(name).kill()
+    def kill(self) -> list[str]:
+        """End all dynos without a word; returns their names. Heroku would start them again."""
+        dynos, self.dynos = self.dynos, {}
+        self._look_at(dynos.values())
+        for dyno in dynos.values():
+            dyno.kill()
         self._route()
-        return names
+        return [*dynos]
+
+    def start(self, names: list[str]) -> None:
+        """Start dynos of the newest release, and wait until they are ready."""
+        newest = self.releases[-1]
+        started = {name: self._dyno(name, newest.slug, newest.config) for name in names}
+        self.dynos.update(started)
+        for dyno in started.values():
+            dyno.wait_until_ready()
+            self._route()
 
     def run(self, kind: str) -> tuple[str, float]:
         """`heroku run` of a line of the Procfile; what it has printed, and its seconds."""
         newest = self.releases[-1]
         return self._dyno(kind, newest.slug, newest.config).run()
 
-    def stop(self) -> None:
-        """End all dynos."""
-        dynos, self.dynos = [*self.dynos.values()], {}
-        for dyno in dynos:
-            dyno.kill()
-
-    @property
-    def crashed(self) -> list[str]:
-        """Dynos that have ended by themselves, with the end of their log."""
-        ended = [dyno for dyno in [*self.dynos.values()] if dyno.ended and not dyno.told_to_end]
-        return [f"{dyno.name}: …{dyno.output()[-1000:]}" for dyno in ended]
+    def printed(self) -> list[str]:
+        """The names of secrets that stand in some dyno's log."""
+        secrets_of_all = {
+            (name, urlsplit(value).password or value)
+            for release in self.releases
+            for name, value in release.config.items()
+            if name.endswith(("_URL", "_KEY"))
+        }
+        logs = "".join(log.read_text(errors="replace") for log in self.folder.glob("*.log"))
+        return [f"{name} stands in a log" for name, value in secrets_of_all if value in logs]
 
     def living(self) -> list[Dyno]:
         """All dynos, those that are about to end too."""
@@ -125,22 +134,16 @@ class Heroku:
                 self.start(names)
                 ended.result()
 
-    def start(self, names: list[str]) -> None:
-        """Start dynos of the newest release, and wait until they are ready."""
-        newest = self.releases[-1]
-        started = {name: self._dyno(name, newest.slug, newest.config) for name in names}
-        self.dynos.update(started)
-        for dyno in started.values():
-            dyno.wait_until_ready()
-            if dyno.kind == "web":
-                self.boots.append(dyno.boot_seconds)
-                self._route()
-
     def _end(self, dynos: list[Dyno]) -> None:
         """End them, after the router has heard of it."""
+        self._look_at(dynos)
         self._route()
         with ThreadPoolExecutor() as ending:
             self.exits += ending.map(Dyno.end, dynos)
+
+    def _look_at(self, dynos: Iterable[Dyno]) -> None:
+        """Note which of them have ended before they are told to."""
+        self.crashed += [f"{dyno.name}: {dyno.output()[-1000:]}" for dyno in dynos if dyno.ended]
 
     def _route(self) -> None:
         """Tell the router where requests go: to web dynos that are ready, and not told to end."""
@@ -165,4 +168,4 @@ def running(app: Heroku) -> Iterator[Heroku]:
     try:
         yield app
     finally:
-        app.stop()
+        app.kill()

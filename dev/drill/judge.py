@@ -1,5 +1,6 @@
 """The end of a drill: a table of what was done and what came of it; each promise, kept or not."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +42,7 @@ class Report:
     """All that a drill has found."""
 
     acts: list[Act] = field(default_factory=list)
+    asked: Sequence[Asked] = ()  # in all of them, before and after
     boot_seconds: float = 0.0  # of a web dyno, before there was any load
     release_seconds: float = 0.0  # on an up-to-date database, likewise
     postgresql_down: list[Window] = field(default_factory=list)
@@ -68,49 +70,58 @@ class Report:
         boot, release = BOOT_SECONDS * patience, RELEASE_SECONDS * patience
         yield _most("Boot to first answer", boot, [self.boot_seconds], "s")
         yield _most("Release on an up-to-date database", release, [self.release_seconds], "s")
-        answers, jobs = ([*each] for each in zip(*self._recoveries(), strict=True))
+        answers = [act.answers_after for act in self.acts]
         yield _most("Writes go on after", ANSWERS_SECONDS, answers, "s")
+        jobs = [act.jobs_after for act in self.acts]
         yield _most("Jobs go on after", JOBS_SECONDS, jobs, "s")
-        for what, most, unit in (
-            ("postgresql", POSTGRESQL_MOST, "connections"),
-            ("redis", REDIS_MOST, "connections"),
-            ("web", DYNO_MEGABYTES, "MB"),
-            ("worker", DYNO_MEGABYTES, "MB"),
+        for what, name, most, unit in (
+            ("PostgreSQL", "postgresql", POSTGRESQL_MOST, "connections"),
+            ("Redis", "redis", REDIS_MOST, "connections"),
+            ("A web dyno", "web", DYNO_MEGABYTES, "MB"),
+            ("A worker dyno", "worker", DYNO_MEGABYTES, "MB"),
         ):
-            yield _most(what, most, [act.most.get(what, 0) for act in self.acts], unit)
+            yield _most(what, most, [act.most.get(name, 0) for act in self.acts], unit)
         yield "Nothing else went wrong", *_none(self.faults)
 
     def _exits(self) -> list[float]:
         return [seconds for act in self.acts for seconds in act.exits]
 
-    def _recoveries(self) -> list[tuple[float, float]]:
-        return [(act.answers_after, act.jobs_after) for act in self.acts]
-
-    def _asked(self) -> Iterator[Asked]:
-        for act in self.acts:
-            yield from act.asked
-
     def _unexcused_errors(self) -> Iterator[str]:
-        for each in self._asked():
+        for each in self.asked:
             if each.status is not None and each.status >= 500:
                 fair = each.status == 503 and each.retry_after
                 if not (fair and _within(each, self.postgresql_down)):
                     yield f"{each.what} {each.status}"
 
     def _unexcused_cuts(self) -> Iterator[str]:
-        for each in self._asked():
+        for each in self.asked:
             if each.status is None and not _within(each, self.web_killed):
                 yield each.what
 
     def _unexpected(self) -> Iterator[str]:
-        for each in self._asked():
+        for each in self.asked:
             if each.status in range(100, 500) and each.status not in _EXPECTED:
                 yield f"{each.what} {each.status}"
+
+    def _sum(self) -> Act:
+        """All acts as one: their sums, or the most that was seen."""
+        most: Counter[str] = Counter()
+        for act in self.acts:
+            most |= Counter(act.most)
+        return Act(
+            "in all",
+            sum(act.seconds for act in self.acts),
+            self.asked,
+            max(act.answers_after for act in self.acts),
+            max(act.jobs_after for act in self.acts),
+            self._exits(),
+            most,
+        )
 
     def __str__(self) -> str:
         """The table, and under it the promises."""
         heads = ("", "s", "requests", "5xx", "cut", "writes", "jobs", "exit", "PG", "Redis")
-        rows = [(*heads, "web MB", "worker MB"), *map(_row, self.acts)]
+        rows = [(*heads, "web MB", "worker MB"), *map(_row, self.acts), _row(self._sum())]
         first = max(len(row[0]) for row in rows)
         lines = [row[0].ljust(first) + "".join(cell.rjust(10) for cell in row[1:]) for row in rows]
         lines += ["", "writes, jobs: seconds until they went on; exit: of the slowest dyno", ""]

@@ -6,7 +6,7 @@ What they have been told is written to a log of the form that `tests/faults/chec
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,6 @@ from tests.faults.checker import ROWS_EACH, findings, read_log
 from tests.faults.clients import PRODUCTS, at_work
 from tests.faults.soak import FOUND_JOBS, FOUND_PRODUCTS, IMPORTED_PRODUCTS, Client, Log
 
-_READERS_PAUSE_SECONDS = 0.02  # 50 requests a second, within the limit of a key
 _SCOPES = ["products:read", "products:write", "jobs:read", "jobs:write"]
 
 
@@ -34,11 +33,15 @@ class Asked:
 
 
 class _Counting(httpx.HTTPTransport):
-    def __init__(self, asked: list[Asked]) -> None:
+    """Waits a little, that no key comes to its limit, and remembers what came of each request."""
+
+    def __init__(self, asked: list[Asked], pause_seconds: float) -> None:
         super().__init__()
         self._asked = asked
+        self._pause_seconds = pause_seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        time.sleep(self._pause_seconds)
         began, status, retry_after = time.monotonic(), None, False
         try:
             answer = super().handle_request(request)
@@ -60,17 +63,18 @@ class Shopper(Client):
 class Load:
     """All clients of a site, each with a key of its own."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, pause_seconds: float) -> None:
         self.asked: list[Asked] = []
         self.faults: list[str] = []  # of clients that could not go on
         self._url = url
+        self._pause_seconds = pause_seconds
         self._log = Log(folder / "requests.ndjson")
         self._stopped = threading.Event()
 
     def client(self, key: str) -> httpx.Client:
         """An HTTP client of the site, whose requests count."""
         headers = {"Authorization": f"Bearer {key}"}
-        transport = _Counting(self.asked)
+        transport = _Counting(self.asked, self._pause_seconds)
         return httpx.Client(base_url=self._url, headers=headers, transport=transport, timeout=90)
 
     def new_key(self, admin_key: str, name: str) -> str:
@@ -84,14 +88,17 @@ class Load:
         """Let clients work for a block, and finish what they have begun."""
         keys = [self.new_key(admin_key, f"reader{number}") for number in range(readers)]
         works = [self._reading(key) for key in keys]
-        for kind, many in (("writer", writers), ("importer", importers)):
-            for name in (f"{kind}{number}" for number in range(many)):
-                http = self.client(self.new_key(admin_key, name))
-                shopper = Shopper(name, http, self._log, self._stopped)
-                works.append(shopper.write_products if kind == "writer" else shopper.import_files)
         try:
-            with at_work(self._stopped, works):
-                yield
+            with ExitStack() as opened:
+
+                def shopper(name: str) -> Shopper:
+                    http = opened.enter_context(self.client(self.new_key(admin_key, name)))
+                    return Shopper(name, http, self._log, self._stopped)
+
+                works += [shopper(f"writer{n}").write_products for n in range(writers)]
+                works += [shopper(f"importer{n}").import_files for n in range(importers)]
+                with at_work(self._stopped, works):
+                    yield
         except (AssertionError, KeyError, ValueError) as error:
             self.faults.append(f"Given up: {error!r}")
 
@@ -99,7 +106,7 @@ class Load:
         def read() -> None:
             with self.client(key) as client:
                 for number in count():
-                    if self._stopped.wait(_READERS_PAUSE_SECONDS):
+                    if self._stopped.is_set():
                         return
                     query = ("", "?q=writer&limit=5", "?sort=-updated_at&include=count")[number % 3]
                     try:

@@ -101,8 +101,10 @@ class _Passing(BaseHTTPRequestHandler):
                 continue
             port = random.choice(ports)
             kept = self._kept.get(port)
-            if kept is not None and kept.sock is not None and not _has_ended(kept):
-                return kept
+            if kept is not None:
+                if kept.sock is not None and not _has_ended(kept):
+                    return kept
+                kept.close()
             made = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
             try:
                 made.connect()

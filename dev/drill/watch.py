@@ -26,7 +26,7 @@ class Watch:
         self._stopped = Event()
         self._threads = [
             Thread(target=self._repeat, args=look)
-            for look in ((self._postgresql, 0.1), (self._redis, 0.1), (self._memory, 1.0))
+            for look in ((self._postgresql, 0.1), (self._redis, 0.1), (self._memory, 2.0))
         ]
 
     def __enter__(self) -> Self:
