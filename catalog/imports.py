@@ -214,7 +214,7 @@ def _chunks(parts: Iterable[Part]) -> Iterator[Chunk]:
     """Parts by the thousand rows; a handle occurs once in a chunk, and all or none are counted."""
     chunk: list[Part] = []
     handles: set[str] = set()
-    rows, most = 0, _FIRST_CHUNK_ROWS
+    rows, most = 0, min(_FIRST_CHUNK_ROWS, CHUNK_ROWS)
     for part in parts:
         handle = part.product.handle if part.product and not part.product.found_by_sku else None
         is_full = rows + len(part.lines) > most or handle in handles
