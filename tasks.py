@@ -6,11 +6,13 @@ PostgreSQL is the truth: a lost or repeated message may cost time, never work.
 
 import logging
 import time
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery, Task, shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init
 from flask import Flask, has_request_context
+from flask.testing import EnvironBuilder
 from kombu.transport import TRANSPORT_ALIASES
 
 import catalog.tasks  # noqa: F401  # registers its tasks
@@ -45,8 +47,15 @@ class ContextTask(Task):  # type: ignore[misc]  # Celery ships no types
         if has_request_context():  # called as a function by something that has a context already
             return self.run(*args, **kwargs)
         caller = Caller(**(self.request.get("caller") or {}))
-        with acting_for(caller), self.flask_app.test_request_context(base_url=caller.base_url):
+        environ = dict(_environ(self.flask_app, caller.base_url))
+        with acting_for(caller), self.flask_app.request_context(environ):
             return self.run(*args, **kwargs)
+
+
+@lru_cache(maxsize=64)
+def _environ(app: Flask, base_url: str | None) -> dict[str, Any]:
+    """What a request to this address brings: hosts are few, and to make it takes a while."""
+    return EnvironBuilder(app, base_url=base_url).get_environ()
 
 
 def make_celery(app: Flask) -> Celery:

@@ -161,6 +161,7 @@ class RunningJob:
                 stalls = Job.stalls if checkpoint == self.checkpoint else 0
                 measured = _pace(done.progress) if pace else {}
                 self._hold(
+                    db.session(),
                     _HELD.values(stalls=stalls, **measured, **_lease()),
                     checkpoint=checkpoint,
                     progress=done.progress,
@@ -197,7 +198,8 @@ class RunningJob:
         """Let another worker go on at once. This was no death: it does not count as one."""
         session = db.session()
         stalls = func.greatest(Job.stalls - 1, 0)
-        self._hold(_HELD.values(stalls=stalls, **queue.woken()), status="queued", lease_until=None)
+        change = _HELD.values(stalls=stalls, **queue.woken())
+        self._hold(session, change, status="queued", lease_until=None)
         queue.wake(session, *self._wakeup)
         session.commit()
         raise TurnOver
@@ -209,14 +211,19 @@ class RunningJob:
         if self.result_file is not None and status == "succeeded":
             file_id = files.create(session) if file_id is None else file_id
             files.declare_whole(session, file_id, **asdict(self.result_file))
-        self._hold(_END, status=status, error=error, result=self.result, result_file_id=file_id)
-        session.commit()
+        ended = {"status": status, "error": error, "result": self.result, "result_file_id": file_id}
+        if session.in_transaction():  # with what the block has written
+            self._hold(session, _END, **ended)
+            session.commit()
+        else:  # in one round trip
+            with autocommit() as connection:
+                self._hold(connection, _END, **ended)
         self.outcome = status
 
-    def _hold(self, change: Update, **values: Any) -> None:
+    def _hold(self, on: Connection | Session, change: Update, **values: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
         mine = {"job_id": self.id, "holder": self.attempt, "reached": self.checkpoint}
-        if db.session.execute(change, mine | values).first() is None:
+        if on.execute(change, mine | values).first() is None:
             db.session.rollback()
             raise LeaseLost
 
