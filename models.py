@@ -75,7 +75,12 @@ JOB_STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
 KEY_SCOPES = (
     *("products:read", "products:write", "jobs:read", "jobs:write"),
     *("orders:read", "orders:write", "keys:write"),
+    *("events:read", "webhooks:write"),
 )
+# pending: to be sent when it is due · delivered, or failed: given up
+DELIVERY_STATUSES = ("pending", "delivered", "failed")
+# queued: to be sent, or tried again · sent: a server has taken it · failed: none ever will
+MAIL_STATUSES = ("queued", "sent", "failed")
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
@@ -377,4 +382,113 @@ class IdempotentAnswer(Base):
         CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
         CheckConstraint("status BETWEEN 200 AND 499", name="status"),
         CheckConstraint("jsonb_typeof(headers) = 'object'", name="headers"),
+    )
+
+
+class Event(Base):
+    """Something that has happened; written in its transaction by triggers (migration 0011)."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    # Its place in the feed, given once it is committed: events.place. Null: not yet.
+    position: Mapped[int | None]
+    type: Mapped[str]
+    subject_id: Mapped[str]
+    payload: Mapped[JSONObject]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        Index("uq_events_position", "position", unique=True),
+        Index("ix_events_unplaced", "id", postgresql_where=text("position IS NULL")),
+        CheckConstraint("jsonb_typeof(payload) = 'object'", name="payload"),
+    )
+
+
+class EventFeed(Base):
+    """The state of the feed, in the only row of its table."""
+
+    __tablename__ = "event_feed"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int] = mapped_column(server_default=text("0"))  # the position given last
+    forgotten: Mapped[int] = mapped_column(server_default=text("0"))  # up to it, all are deleted
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single"),
+        CheckConstraint("forgotten BETWEEN 0 AND last", name="forgotten"),
+    )
+
+
+class Webhook(Base):
+    """An address that is told of events."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    url: Mapped[str]
+    types: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))  # none: all of them
+    secret: Mapped[str]  # in clear: each message is signed with it
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    disabled_because: Mapped[str | None]
+    cursor: Mapped[int]  # the position in the feed up to which its deliveries are made
+    failures: Mapped[int] = mapped_column(server_default=text("0"))  # since the last success
+    paused_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("char_length(url) BETWEEN 1 AND 2048", name="url"),
+        CheckConstraint("jsonb_typeof(types) = 'array'", name="types"),
+        CheckConstraint("secret LIKE 'whsec_%'", name="secret"),
+    )
+
+
+class Delivery(Base):
+    """An event on its way to a webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    status: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    response_status: Mapped[int | None]  # of the last attempt; null: there was no answer
+    response: Mapped[str | None]  # how the last answer begins
+    error: Mapped[str | None]  # why the last attempt failed
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_webhook_deliveries_webhook_id", "webhook_id", "event_id", unique=True),
+        Index("ix_webhook_deliveries_event_id", "event_id"),
+        Index(
+            "ix_webhook_deliveries_due",
+            *("webhook_id", "due_at", "id"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        CheckConstraint(_one_of("status", DELIVERY_STATUSES), name="status"),
+    )
+
+
+class Mail(Base):
+    """A mail that is sent once: whether it has been, and why not."""
+
+    __tablename__ = "mails"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[str]
+    reference: Mapped[str]  # what it is about: of a confirmation, the order
+    recipient: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="queued")
+    reason: Mapped[str | None]  # why it was not taken, the last time
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_mails_reference", "reference", "kind", unique=True),
+        CheckConstraint(_one_of("status", MAIL_STATUSES), name="status"),
+        CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_at"),
     )

@@ -398,6 +398,15 @@ class Moment(Timestamp):
             raise refused(fault) from None
 
 
+class EventSchema(_Strict):
+    """Something that has happened, as it stands in the feed and is sent to webhooks."""
+
+    id = fields.String()
+    type = fields.String()
+    timestamp = Timestamp()
+    data = fields.Raw(metadata={"shape": {"type": "object"}})
+
+
 class KeySchema(_Strict):
     """A key of the API, without the secret that makes it one."""
 

@@ -72,7 +72,7 @@ def _is_beyond_a_schema(fault: dict[str, str]) -> bool:
     # the server's to read, only writes read If-None-Match strictly, and to If-Match's pattern
     # Schemathesis makes a 0.
     parameter = fault.get("parameter", "")
-    unsaid = parameter in ("cursor", "mapping", "If-None-Match", "If-Match")
+    unsaid = parameter in ("after", "cursor", "mapping", "If-None-Match", "If-Match")
     return unsaid or parameter.endswith("[in]") or fault["code"] in _BEYOND_A_SCHEMA
 
 

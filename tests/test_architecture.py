@@ -14,6 +14,7 @@ FLOORS = (
     ("config", "errors"),
     ("values", "models", "queries"),
     ("schemas", "reads", "strict_json"),
+    ("events",),
     ("jobs",),
     ("access", "catalog", "orders", "notify"),
     ("api",),

@@ -247,6 +247,7 @@ JOBS = [
         for url, sent, code in (
             ("imports", "mode=delete", "not_a_choice"),
             ("imports", "dry_run=1", "not_a_choice"),
+            ("imports", "events=1", "not_a_choice"),
             ("imports", "blank=", "not_a_choice"),
             ("imports", "on_error=ignore", "not_a_choice"),
             ("imports", "encoding=klingon", "not_a_choice"),
@@ -285,6 +286,16 @@ KEYS = [
     query("cursor=x", "invalid_cursor", "cursor", "/api/v1/keys"),
     get(f"/api/v1/keys/{'9' * 30}", "key_not_found"),
 ]  # fmt: skip
+
+
+EVENTS = [
+    query("after=x", "invalid_cursor", "after", "/api/v1/events"),
+    query("after=", "invalid_cursor", "after", "/api/v1/events"),
+    query("type[in]=", "out_of_range", "type[in]", "/api/v1/events"),
+    query("type[in]=product.created,sold", "not_a_choice", "type[in]", "/api/v1/events"),
+    query("cursor=x", "unknown_parameter", "cursor", "/api/v1/events"),
+    query("limit=0", "out_of_range", "limit", "/api/v1/events"),
+]
 
 
 def whole(sent: dict[str, Any], code: str, place: str, ref: str = "tee") -> Bad:
@@ -393,7 +404,7 @@ def problem_of(response: TestResponse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "bad", [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *WRITES], ids=lambda bad: bad.title
+    "bad", [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *EVENTS, *WRITES], ids=lambda bad: bad.title
 )
 def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
     created(admin, handle="tee", sku="S")

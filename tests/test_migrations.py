@@ -178,6 +178,29 @@ def answer(**columns: str) -> str:
     return insert("idempotent_answers", **{**given, "headers": "'{}'", "body": "''", **columns})
 
 
+def event(**columns: str) -> str:
+    """An INSERT of an event."""
+    given = {"type": "'product.created'", "subject_id": "'1'", "payload": "'{}'"}
+    return insert("events", **{**given, **columns})
+
+
+def webhook(**columns: str) -> str:
+    """An INSERT of a webhook."""
+    given = {"url": "'https://a.example'", "secret": "'whsec_x'", "cursor": "0"}
+    return insert("webhooks", **{**given, **columns})
+
+
+def delivery(**columns: str) -> str:
+    """An INSERT of a delivery of the event 1 to the webhook 1."""
+    return insert("webhook_deliveries", **{"webhook_id": "1", "event_id": "2", **columns})
+
+
+def mail(**columns: str) -> str:
+    """An INSERT of a mail."""
+    given = {"kind": "'confirmation'", "reference": "'7'", "recipient": "'a@b.example'"}
+    return insert("mails", **{**given, **columns})
+
+
 def insert(table: str, **columns: str) -> str:
     """An INSERT statement from SQL expressions."""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"  # noqa: S608  # ours
@@ -232,6 +255,22 @@ REFUSED = [
     ("ck_idempotent_answers_status", answer(status="199")),
     ("ck_idempotent_answers_status", answer(status="500")),
     ("ck_idempotent_answers_headers", answer(headers="'[]'")),
+    ("ck_events_payload", event(payload="'[]'")),
+    ("uq_events_position", event(position="1")),
+    ("ck_event_feed_single", insert("event_feed", id="2")),
+    ("ck_event_feed_forgotten", "UPDATE event_feed SET last = 5, forgotten = 6"),
+    ("ck_webhooks_url", webhook(url="''")),
+    ("ck_webhooks_url", webhook(url="repeat('u', 2049)")),
+    ("ck_webhooks_types", webhook(types="'{}'")),
+    ("ck_webhooks_secret", webhook(secret="'x'")),
+    ("ck_webhook_deliveries_status", delivery(status="'lost'")),
+    ("fk_webhook_deliveries_webhook_id", delivery(webhook_id="999")),
+    ("fk_webhook_deliveries_event_id", delivery(event_id="999")),
+    ("uq_webhook_deliveries_webhook_id", delivery(event_id="1")),
+    ("ck_mails_status", mail(status="'lost'")),
+    ("ck_mails_sent_at", mail(status="'sent'")),
+    ("ck_mails_sent_at", mail(sent_at="now()")),
+    ("uq_mails_reference", mail(reference="'1'")),
     ("fk_job_errors_job_id", insert("job_errors", job_id="999", line="1", code="''", detail="''")),
 ]  # fmt: skip
 
@@ -243,6 +282,11 @@ def tee(session: Session) -> Session:
     session.execute(text(product(id="1", handle="'tee'")))
     session.execute(text(variant(options="'{}'")))
     session.execute(text(api_key(prefix="'pushcart_00000001'")))
+    session.execute(text(event(id="1", position="1")))
+    session.execute(text(event(id="2")))
+    session.execute(text(webhook(id="1")))
+    session.execute(text(delivery(event_id="1")))
+    session.execute(text(mail(reference="'1'")))
     return session
 
 
@@ -257,8 +301,14 @@ def test_a_constraint_refuses(tee: Session, constraint: str, statement: str) -> 
 
 @pytest.mark.parametrize(
     "statement",
-    [product(), variant(), job(), api_key(), answer()],
-    ids=["product", "variant", "job", "key", "answer"],
+    [
+        *(product(), variant(), job(), api_key(), answer()),
+        *(event(), event(position="2"), webhook(), delivery(), mail()),
+    ],
+    ids=[
+        *("product", "variant", "job", "key", "answer"),
+        *("event", "placed event", "webhook", "delivery", "mail"),
+    ],
 )
 def test_what_breaks_no_rule_is_taken(tee: Session, statement: str) -> None:
     assert tee.execute(text(statement)).rowcount == 1  # type: ignore[attr-defined]

@@ -56,6 +56,13 @@ _KEY: JSONObject = {
     "revoked_at": None,
 }
 
+_EVENT: JSONObject = {
+    "id": "evt_4711",
+    "type": "product.updated",
+    "timestamp": "2026-11-21T09:30:00.000000Z",
+    "data": {"id": 17, "handle": "corner-blend", "status": "active", "version": 4},
+}
+
 _NEW_PRODUCT = {
     **{name: value for name, value in _PRODUCT.items() if name not in _GIVEN},
     "variants": [{n: v for n, v in _VARIANT.items() if n != "id"}, _LARGE],
@@ -122,6 +129,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             },
         }
     },
+    "Event": {"a change": _EVENT},
     "Key": {"a key for a shop front": _KEY},
     "KeyInput": {
         "a key for a shop front": {"name": "Shop front", "scopes": ["products:read"]},

@@ -9,6 +9,7 @@ from models import JSONObject
 from schemas import (
     BatchItemSchema,
     BatchSchema,
+    EventSchema,
     ImageSchema,
     JobErrorSchema,
     JobSchema,
@@ -49,6 +50,7 @@ TAGS: Mapping[str, str] = {
     "exports": "Products as catalogue files: a selection goes in, a job comes out.",
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
+    "events": "What has happened, in one order and without gaps, for those who keep a copy.",
     "health": "For those who run it.",
     "status": "For those who run it, with a key: queue, workers, servers and counts.",
     "docs": "This document.",
@@ -241,6 +243,10 @@ FIELDS: Mapping[type[Schema], Mapping[str, str]] = {
         "attempts": "How often a worker has begun it.",
         "error": "Why it failed.",
         "links": "`result`, `cancel` and `retry` where there is something to get or to do.",
+    },
+    EventSchema: {
+        "id": "Never given twice.",
+        "data": "What has changed: its id, and some of how it stood after that.",
     },
     KeySchema: {
         "prefix": "What the key begins with, to tell it from others.",

@@ -8,7 +8,7 @@ from api import idempotency
 from api.inputs import CURSOR
 from api.openapi.faults import FAULTS
 from api.openapi.routes import Route
-from errors import Ambiguous, Fault, Gone, PushcartError, RangeNotSatisfiable
+from errors import Ambiguous, Fault, PushcartError, RangeNotSatisfiable
 from models import JSONObject
 
 MEDIA_TYPE = "application/problem+json"
@@ -88,7 +88,7 @@ def _parameters(route: Route) -> bool:
 
 
 def _paged(route: Route) -> bool:
-    return CURSOR.name in route.operation.query
+    return not {CURSOR.name, "after"}.isdisjoint(route.operation.query)
 
 
 def _body(route: Route) -> bool:
@@ -166,7 +166,8 @@ PROBLEMS = (
     Problem(409, "ambiguous_handle", "2 deleted products had this handle.", _restores),
     Problem(409, "ambiguous_sku", "The SKU is carried by the variants 31, 44.", _names_skus),
     Problem(409, "idempotency_in_progress", "It is being worked on. Ask again.", _repeatable),
-    Problem(410, "file_expired", "The file is kept no longer.", _declares(Gone)),
+    Problem(410, "events_forgotten", "These events are kept no longer.", _named("listEvents")),
+    Problem(410, "file_expired", "The file is kept no longer.", _raises(410, "jobs")),
     Problem(412, "precondition_failed", "The product is at version 4 now.", _conditional),
     Problem(413, "too_large", "The body is larger than this address takes.", _body),
     Problem(415, "unsupported_media_type", "Send the body as application/json.", _body),
