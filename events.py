@@ -19,10 +19,6 @@ from models import Event, EventFeed, JSONObject
 from reads import fetch
 from schemas import rfc3339
 
-TYPES = (
-    *("product.created", "product.updated", "product.deleted", "product.restored"),
-    *("stock.changed", "order.created", "order.canceled", "job.finished", "webhook.test"),
-)
 PLACED_AT_ONCE = 1000
 # However seldom a type is, a page reads no more of the feed than this.
 _READ_AT_ONCE = 10_000

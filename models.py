@@ -77,6 +77,10 @@ KEY_SCOPES = (
     *("orders:read", "orders:write", "keys:write"),
     *("events:read", "webhooks:write"),
 )
+EVENT_TYPES = (
+    *("product.created", "product.updated", "product.deleted", "product.restored"),
+    *("stock.changed", "order.created", "order.canceled", "job.finished", "webhook.test"),
+)
 # pending: to be sent when it is due · delivered, or failed: given up
 DELIVERY_STATUSES = ("pending", "delivered", "failed")
 # queued: to be sent, or tried again · sent: a server has taken it · failed: none ever will

@@ -15,7 +15,14 @@ from marshmallow import RAISE, ValidationError, fields, validates_schema
 
 import values
 from errors import Fault, FieldFault, Invalid
-from models import JOB_STATUSES, KEY_SCOPES, PRODUCT_STATUSES, JSONObject
+from models import (
+    DELIVERY_STATUSES,
+    EVENT_TYPES,
+    JOB_STATUSES,
+    KEY_SCOPES,
+    PRODUCT_STATUSES,
+    JSONObject,
+)
 
 ma = Marshmallow()
 
@@ -405,6 +412,49 @@ class EventSchema(_Strict):
     type = fields.String()
     timestamp = Timestamp()
     data = fields.Raw(metadata={"shape": {"type": "object"}})
+
+
+class WebhookSchema(_Strict):
+    """An address that is told of events, without the secret that signs what it is told."""
+
+    id = Integer(dump_only=True)
+    url = Text(values.endpoint, required=True)
+    types = Distinct(Choice(EVENT_TYPES), len(EVENT_TYPES), load_default=list)
+    enabled = Flag(load_default=True)
+    disabled_because = Choice(("gone", "failing"), dump_only=True, allow_none=True)
+    failures = Integer(dump_only=True)
+    paused_until = Timestamp(dump_only=True, allow_none=True)
+    created_at = Timestamp(dump_only=True)
+    updated_at = Timestamp(dump_only=True)
+
+
+class NewWebhookSchema(WebhookSchema):
+    """A webhook as it is answered once, when it is made: with its secret."""
+
+    secret = fields.String(dump_only=True, allow_none=True)
+
+
+class DeliverySchema(_Strict):
+    """An event on its way to a webhook: how often it was tried, and what came of it."""
+
+    id = Integer()
+    webhook_id = Integer()
+    event_id = Made(lambda row: f"evt_{row.event_id}", {"type": "string"})
+    type = Choice(EVENT_TYPES)
+    status = Choice(DELIVERY_STATUSES)
+    attempts = Integer()
+    due_at = Timestamp()
+    response_status = Integer(allow_none=True)
+    response = fields.String(allow_none=True)
+    error = fields.String(allow_none=True)
+    created_at = Timestamp()
+    attempted_at = Timestamp(allow_none=True)
+
+
+class ReplaySchema(_Strict):
+    """Where a webhook is to be told again from."""
+
+    event_id = Value(values.event_id, required=True)
 
 
 class KeySchema(_Strict):

@@ -13,6 +13,7 @@ from celery.signals import setup_logging, worker_process_init
 from flask import Flask, has_request_context
 
 import catalog.tasks  # noqa: F401  # registers its tasks
+import notify.tasks  # noqa: F401  # and these
 from api.app import create_app
 from api.logs import configure_logging
 from config import settings

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from config import settings
 from errors import Fault
@@ -38,6 +39,7 @@ _TIMESTAMP = re.compile(
 )
 _HYPHENS = re.compile(r"-+")
 _URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_EVENT_ID = re.compile(r"evt_([0-9]{1,19})")
 _CENT = Decimal(1).scaleb(-settings.currency_decimals)
 _MILLIGRAM = Decimal("0.001")
 
@@ -114,6 +116,28 @@ def url(value: object) -> str:
     if not _URL.fullmatch(address):
         raise Fault("not_a_url", "must be an absolute http:// or https:// address")
     return address
+
+
+def endpoint(value: object) -> str:
+    """An address that we can send to: one that is whole, and holds no user and no password."""
+    address = url(value)
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")
+        good = bool(host) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good:
+        raise Fault("invalid_endpoint", "must name a host and perhaps a port, and no user")
+    return address
+
+
+def event_id(value: object) -> int:
+    """The id of an event, such as evt_4711, as its number."""
+    found = _EVENT_ID.fullmatch(text(value, LABEL_LIMIT))
+    if found is None or int(found[1]) > MAX_ID:
+        raise Fault("not_an_event", "must be the id of an event, such as evt_4711")
+    return int(found[1])
 
 
 @lru_cache(maxsize=4096)  # prices repeat: in a catalogue file most of them are cache hits
@@ -229,6 +253,10 @@ SHAPES: Mapping[Callable[..., Any], Mapping[str, Any]] = {
     url: _shape_of_line(
         URL_LIMIT, rf"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^\s/{_NO_LINE}][^\s{_NO_LINE}]*\s*$"
     ),
+    endpoint: _shape_of_line(
+        URL_LIMIT, r"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9.:\[\]-]+([/?#][!-~]*)?$"
+    ),
+    event_id: {"type": "string", "pattern": "^evt_[0-9]{1,19}$"},
     description: {"type": "string", "maxLength": DESCRIPTION_LIMIT, "pattern": r"^[^\u0000]*$"},
     money: _shape_of_decimal(MAX_AMOUNT, f"{_FRACTION}0*"),
     weight_grams: _shape_of_decimal(MAX_WEIGHT_GRAMS, "[0-9]+"),

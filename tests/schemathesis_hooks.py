@@ -15,13 +15,17 @@ _BEYOND_A_SCHEMA = {
     "duplicate_item",
     "duplicate_name",  # names that are equal once they are composed (NFC)
     "duplicate_options",
+    "event_not_found",
     "handle_taken",
     "idempotency_key_reused",
     "in_the_past",
+    "invalid_endpoint",
     "named_twice",
     "not_a_number",  # 1e-7: an exponent
     "not_an_integer",  # 5.0, which JSON Schema takes for one
     "other_handle",
+    "not_an_event",  # a number beyond 64 bits
+    "private_address",
     "product_not_found",
     "read_only",
     "unknown_variant",

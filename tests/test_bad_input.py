@@ -288,6 +288,52 @@ KEYS = [
 ]  # fmt: skip
 
 
+HOOKS = "/api/v1/webhooks"
+
+
+def hook(name: str, value: Any, code: str, place: str = "") -> Bad:
+    """A good webhook but for one field."""
+    body = json.dumps({"url": "https://erp.example/", name: value}).encode()
+    title = f"webhook {name}={value!r:.40}"
+    return Bad(title, 422, code, f"/{name}{place}", path=HOOKS, body=body)
+
+
+WEBHOOKS = [
+    *(hook("url", sent, "not_text") for sent in (5, {}, [])),
+    hook("url", None, "required"),
+    hook("url", " ", "blank"),
+    hook("url", "https://a/\0", "nul_character"),
+    hook("url", f"https://a/{'x' * 2048}", "too_long"),
+    *(hook("url", sent, "not_a_url") for sent in ("erp.example", "ftp://erp.example", "https://")),
+    *(hook("url", sent, "invalid_endpoint") for sent in (
+        "https://me:secret@erp.example/", "https://@erp.example/", "https://erp.example:0/",
+        "https://erp.example:99999/", "https://erp.example:x/", "https://[::1/", "https://?a",
+        "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/",
+    )),
+    *(hook("url", sent, "private_address") for sent in ("http://127.0.0.1", "https://[fc00::1]/")),
+    *(hook("types", sent, "invalid_type") for sent in ("product.created", {}, 5)),
+    hook("types", ["product.created", "sold"], "not_a_choice", "/1"),
+    hook("enabled", "yes", "invalid_type"),
+    *(hook(name, "x", "unknown_field") for name in ("secret", "id", "cursor", "disabled_because")),
+    query("limit=0", "out_of_range", "limit", HOOKS),
+    query("cursor=x", "invalid_cursor", "cursor", HOOKS),
+    *(get(f"{HOOKS}/{wrong}", "webhook_not_found") for wrong in ("0", "9" * 30)),
+    *(get(f"{HOOKS}/{wrong}", "not_found") for wrong in ("x", "-1", "deliveries")),
+    *(get(f"{HOOKS}/{wrong}/deliveries", "webhook_not_found") for wrong in ("0", "9" * 30)),
+    *(Bad(f"{method} a webhook: {wrong}", 404, "webhook_not_found", None, method,
+          f"{HOOKS}/{wrong}", b"{}")
+      for method in ("PATCH", "DELETE") for wrong in ("0", "9" * 30)),
+    *(Bad(f"{action} a webhook: {wrong}", 404, "webhook_not_found", None, "POST",
+          f"{HOOKS}/{wrong}/{action}", b'{"event_id": "evt_1"}')
+      for action in ("test", "replay") for wrong in ("0", "9" * 30)),
+    *(Bad(f"redelivering {wrong}", 404, "delivery_not_found", None, "POST",
+          f"{HOOKS}/deliveries/{wrong}/redeliver") for wrong in ("0", "9" * 30)),
+    *(Bad(f"replay from {sent!r:.20}", 422, code, "/event_id", "POST", f"{HOOKS}/0/replay",
+          json.dumps({"event_id": sent}).encode())
+      for sent, code in ((5, "not_text"), (None, "required"), ("7", "not_an_event"),
+                         ("evt_", "not_an_event"), ("evt_" + "9" * 19, "not_an_event"),
+                         ("evt_\u0661", "not_an_event"))),
+]  # fmt: skip
 EVENTS = [
     query("after=x", "invalid_cursor", "after", "/api/v1/events"),
     query("after=", "invalid_cursor", "after", "/api/v1/events"),
@@ -404,7 +450,9 @@ def problem_of(response: TestResponse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "bad", [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *EVENTS, *WRITES], ids=lambda bad: bad.title
+    "bad",
+    [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *EVENTS, *WEBHOOKS, *WRITES],
+    ids=lambda bad: bad.title,
 )
 def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
     created(admin, handle="tee", sku="S")

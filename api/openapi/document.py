@@ -19,7 +19,7 @@ _SENT_BY = {"patch": Use.PATCH, "put": Use.REPLACEMENT}
 _MULTIPART = "multipart/form-data"
 _SECURITY = "key"
 # Which variable the `id` of an answer fills in, by the component that is answered.
-_LINKED_BY = {"Product": "ref", "Job": "job_id", "NewKey": "key_id"}
+_LINKED_BY = {"Product": "ref", "Job": "job_id", "NewKey": "key_id", "NewWebhook": "webhook_id"}
 
 
 def build(app: Flask) -> JSONObject:

@@ -63,6 +63,18 @@ _EVENT: JSONObject = {
     "data": {"id": 17, "handle": "corner-blend", "status": "active", "version": 4},
 }
 
+_WEBHOOK: JSONObject = {
+    "id": 2,
+    "url": "https://erp.example/hooks/pushcart",
+    "types": ["product.updated", "stock.changed"],
+    "enabled": True,
+    "disabled_because": None,
+    "failures": 0,
+    "paused_until": None,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.000000Z",
+}
+
 _NEW_PRODUCT = {
     **{name: value for name, value in _PRODUCT.items() if name not in _GIVEN},
     "variants": [{n: v for n, v in _VARIANT.items() if n != "id"}, _LARGE],
@@ -130,6 +142,30 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         }
     },
     "Event": {"a change": _EVENT},
+    "Webhook": {"a webhook": _WEBHOOK},
+    "NewWebhook": {"a webhook, this once": {**_WEBHOOK, "secret": f"whsec_{'MDEyMzQ1' * 5}Njc="}},
+    "WebhookInput": {
+        "for some types": {name: _WEBHOOK[name] for name in ("url", "types")},
+        "for everything": {"url": "https://erp.example/hooks/pushcart"},
+    },
+    "WebhookPatch": {"enabled again": {"enabled": True}, "for everything": {"types": None}},
+    "Delivery": {
+        "one that was taken": {
+            "id": 93,
+            "webhook_id": 2,
+            "event_id": "evt_4711",
+            "type": "product.updated",
+            "status": "delivered",
+            "attempts": 2,
+            "due_at": "2026-11-21T09:30:08.000000Z",
+            "response_status": 204,
+            "response": "",
+            "error": None,
+            "created_at": "2026-11-21T09:30:01.000000Z",
+            "attempted_at": "2026-11-21T09:30:08.000000Z",
+        }
+    },
+    "ReplayInput": {"from an event on": {"event_id": "evt_4711"}},
     "Key": {"a key for a shop front": _KEY},
     "KeyInput": {
         "a key for a shop front": {"name": "Shop front", "scopes": ["products:read"]},

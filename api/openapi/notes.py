@@ -9,16 +9,20 @@ from models import JSONObject
 from schemas import (
     BatchItemSchema,
     BatchSchema,
+    DeliverySchema,
     EventSchema,
     ImageSchema,
     JobErrorSchema,
     JobSchema,
     KeySchema,
     NewKeySchema,
+    NewWebhookSchema,
     ProductSchema,
+    ReplaySchema,
     SkuVariantSchema,
     VariantFields,
     VariantSchema,
+    WebhookSchema,
 )
 
 INFO: JSONObject = {
@@ -51,6 +55,7 @@ TAGS: Mapping[str, str] = {
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
     "events": "What has happened, in one order and without gaps, for those who keep a copy.",
+    "webhooks": "Addresses that are told of events, signed as Standard Webhooks says.",
     "health": "For those who run it.",
     "status": "For those who run it, with a key: queue, workers, servers and counts.",
     "docs": "This document.",
@@ -71,6 +76,16 @@ VARIABLES: Mapping[str, JSONObject] = {
         "schema": {"type": "integer", "minimum": 0},
         "description": "The job's id.",
         "example": 7,
+    },
+    "webhook_id": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "The webhook's id.",
+        "example": 2,
+    },
+    "delivery_id": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "The delivery's id.",
+        "example": 93,
     },
     "key_id": {
         "schema": {"type": "integer", "minimum": 0},
@@ -248,6 +263,21 @@ FIELDS: Mapping[type[Schema], Mapping[str, str]] = {
         "id": "Never given twice.",
         "data": "What has changed: its id, and some of how it stood after that.",
     },
+    WebhookSchema: {
+        "url": "Where to send. Private and loopback addresses are refused, redirects not followed.",
+        "types": "What it is told of; none: of everything.",
+        "disabled_because": "`gone`: it answered 410; `failing`: it took nothing for three days.",
+        "failures": "How many attempts in a row have failed.",
+        "paused_until": "No attempt is made before.",
+    },
+    NewWebhookSchema: {"secret": "Signs what is sent: shown this once."},
+    DeliverySchema: {
+        "due_at": "When the next attempt may be made, if it is pending.",
+        "response_status": "Of the last attempt; null: there was no answer.",
+        "response": "How the last answer began.",
+        "error": "Why the last attempt failed.",
+    },
+    ReplaySchema: {"event_id": "The first event to be told of again."},
     KeySchema: {
         "prefix": "What the key begins with, to tell it from others.",
         "created_by": "The id of the key that made it; null: made in the shell.",

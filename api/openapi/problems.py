@@ -134,6 +134,10 @@ def _of(*tags: str) -> Callable[[Route], bool]:
     return lambda route: route.tag in tags
 
 
+def _of_a_webhook(route: Route) -> bool:
+    return "webhook_id" in route.variables
+
+
 PROBLEMS = (
     Problem(400, "unknown_parameter", "The parameter page is not one of this address.", _every),
     Problem(400, "invalid_host", "The header Host names no host.", _every),
@@ -154,11 +158,14 @@ PROBLEMS = (
     Problem(404, "not_found", "The requested URL was not found on the server.", _addressed),
     Problem(404, "product_not_found", "There is no product 'mug'.", _raises(404, "products")),
     Problem(404, "job_not_found", "There is no job 7.", _raises(404, "jobs")),
+    Problem(404, "webhook_not_found", "There is no webhook 7.", _of_a_webhook),
+    Problem(404, "delivery_not_found", "There is no delivery 7.", _named("redeliver")),
     Problem(404, "key_not_found", "There is no key 7.", _raises(404, "keys")),
     Problem(404, "variant_not_found", "There is no variant with the SKU 'A'.", _of("variants")),
     Problem(404, "no_refused_rows", "The job has refused no row.", _named("listJobErrors")),
     Problem(404, "no_result_file", "This import has made no file.", _named("getJobResult")),
     Problem(409, "handle_taken", "The handle is taken.", _raises(409, "products", "batch")),
+    Problem(409, "webhook_disabled", "Enable it first.", _raises(409, "webhooks")),
     Problem(409, "job_finished", "The job has succeeded already.", _named("cancelJob")),
     Problem(409, "job_not_finished", "It goes on by itself.", _named("getJobResult", "retryJob")),
     Problem(409, "nothing_to_retry", "The job has done all.", _named("retryJob")),

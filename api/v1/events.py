@@ -9,7 +9,7 @@ from api import pages
 from api.inputs import LIMIT, Parameter
 from api.operations import Answer, operation
 from errors import Gone
-from models import JSONObject, db
+from models import EVENT_TYPES, JSONObject, db
 from schemas import EventSchema
 
 blueprint = Blueprint("events", __name__)
@@ -38,8 +38,8 @@ _PAGE: JSONObject = {
 
 
 def _types(sent: str) -> list[str]:
-    found = values.comma_separated(sent, len(events.TYPES))
-    return [values.choice(events.TYPES, name) for name in found]
+    found = values.comma_separated(sent, len(EVENT_TYPES))
+    return [values.choice(EVENT_TYPES, name) for name in found]
 
 
 @blueprint.get("")
@@ -52,7 +52,7 @@ def _types(sent: str) -> list[str]:
             "type[in]",
             _types,
             {"type": "string", "minLength": 1},
-            f"Only events of these types, between commas: {', '.join(events.TYPES)}.",
+            f"Only events of these types, between commas: {', '.join(EVENT_TYPES)}.",
         ),
     ),
     answers={200: Answer("A page of events.", _PAGE)},
