@@ -148,3 +148,9 @@ class Stopped(PushcartError):
     """An import that was to end at the first refused row, and did."""
 
     status, code = 422, "stopped_at_error"
+
+
+class Undeliverable(PushcartError):
+    """A mail that no server takes; fails its job with this one reason."""
+
+    status, code = 422, "mail_refused"

@@ -488,6 +488,7 @@ class Mail(Base):
     recipient: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="queued")
     reason: Mapped[str | None]  # why it was not taken, the last time
+    job_id: Mapped[int]  # the only job that may send it, for as long as there is one
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
 

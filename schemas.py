@@ -20,6 +20,7 @@ from models import (
     EVENT_TYPES,
     JOB_STATUSES,
     KEY_SCOPES,
+    MAIL_STATUSES,
     PRODUCT_STATUSES,
     JSONObject,
 )
@@ -449,6 +450,14 @@ class DeliverySchema(_Strict):
     error = fields.String(allow_none=True)
     created_at = Timestamp()
     attempted_at = Timestamp(allow_none=True)
+
+
+class ConfirmationSchema(_Strict):
+    """What has become of the mail that confirms an order."""
+
+    status = Choice(MAIL_STATUSES)
+    reason = fields.String(allow_none=True)
+    sent_at = Timestamp(allow_none=True)
 
 
 class ReplaySchema(_Strict):

@@ -298,8 +298,10 @@ def hook(name: str, value: Any, code: str, place: str = "") -> Bad:
     return Bad(title, 422, code, f"/{name}{place}", path=HOOKS, body=body)
 
 
+NO_TEXTS: tuple[Any, ...] = (5, {}, [])
+NO_LISTS: tuple[Any, ...] = ("product.created", {}, 5)
 WEBHOOKS = [
-    *(hook("url", sent, "not_text") for sent in (5, {}, [])),
+    *(hook("url", sent, "not_text") for sent in NO_TEXTS),
     hook("url", None, "required"),
     hook("url", " ", "blank"),
     hook("url", "https://a/\0", "nul_character"),
@@ -311,7 +313,7 @@ WEBHOOKS = [
         "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/",
     )),
     *(hook("url", sent, "private_address") for sent in ("http://127.0.0.1", "https://[fc00::1]/")),
-    *(hook("types", sent, "invalid_type") for sent in ("product.created", {}, 5)),
+    *(hook("types", sent, "invalid_type") for sent in NO_LISTS),
     hook("types", ["product.created", "sold"], "not_a_choice", "/1"),
     hook("enabled", "yes", "invalid_type"),
     *(hook(name, "x", "unknown_field") for name in ("secret", "id", "cursor", "disabled_because")),

@@ -198,7 +198,7 @@ def delivery(**columns: str) -> str:
 def mail(**columns: str) -> str:
     """An INSERT of a mail."""
     given = {"kind": "'confirmation'", "reference": "'7'", "recipient": "'a@b.example'"}
-    return insert("mails", **{**given, **columns})
+    return insert("mails", **{**given, "job_id": "1", **columns})
 
 
 def insert(table: str, **columns: str) -> str:

@@ -218,6 +218,7 @@ def create_mails() -> None:
         sa.Column("recipient", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), server_default="queued", nullable=False),
         sa.Column("reason", sa.Text()),
+        sa.Column("job_id", sa.BigInteger(), nullable=False),
         sa.Column("created_at", TIME, server_default=NOW, nullable=False),
         sa.Column("sent_at", TIME),
         sa.CheckConstraint("status IN ('queued', 'sent', 'failed')", name=op.f("ck_mails_status")),
