@@ -298,10 +298,10 @@ def hook(name: str, value: Any, code: str, place: str = "") -> Bad:
     return Bad(title, 422, code, f"/{name}{place}", path=HOOKS, body=body)
 
 
-NO_TEXTS: tuple[Any, ...] = (5, {}, [])
-NO_LISTS: tuple[Any, ...] = ("product.created", {}, 5)
+NOT_TEXT: tuple[Any, ...] = (5, {}, [])
+NOT_LISTS: tuple[Any, ...] = ("product.created", {}, 5)
 WEBHOOKS = [
-    *(hook("url", sent, "not_text") for sent in NO_TEXTS),
+    *(hook("url", sent, "not_text") for sent in NOT_TEXT),
     hook("url", None, "required"),
     hook("url", " ", "blank"),
     hook("url", "https://a/\0", "nul_character"),
@@ -313,7 +313,7 @@ WEBHOOKS = [
         "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/",
     )),
     *(hook("url", sent, "private_address") for sent in ("http://127.0.0.1", "https://[fc00::1]/")),
-    *(hook("types", sent, "invalid_type") for sent in NO_LISTS),
+    *(hook("types", sent, "invalid_type") for sent in NOT_LISTS),
     hook("types", ["product.created", "sold"], "not_a_choice", "/1"),
     hook("enabled", "yes", "invalid_type"),
     *(hook(name, "x", "unknown_field") for name in ("secret", "id", "cursor", "disabled_because")),
