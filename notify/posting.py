@@ -84,6 +84,8 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect to the first address that takes us. Raises OSError."""
         self.sock = self._plain()
+        if self.is_late:  # there was nothing yet to hang up
+            raise TimeoutError
         if self._is_tls:
             # The guard has to have it in hand during the handshake too.
             self.sock = _TLS.wrap_socket(

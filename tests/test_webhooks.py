@@ -1,12 +1,16 @@
 """Webhooks: told of each event at least once, in time, signed, and nowhere they must not go."""
 
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -375,6 +379,69 @@ def test_a_receiver_that_is_not_there_is_tried_again(
 
     assert tell(app) == [{"attempts": 1, "failed": 1}]
     assert told(admin, webhook)[0]["error"] == "Nobody takes a connection there."
+
+
+# --- TLS --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost with its key, signed by itself."""
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", file, "-out", file.with_suffix(".crt"), "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
+    return file
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[Receiver]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with receiver(context) as found:
+        yield found
+
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+
+
+@needs_openssl
+def test_a_certificate_is_that_of_the_name_in_the_address(
+    secure: Receiver, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate.with_suffix(".crt")))
+    monkeypatch.setattr(posting, "_TLS", trusting)
+    by_name = secure.url.replace("127.0.0.1", "localhost")
+
+    assert posting.post(f"{by_name}/hook", b"{}", {}).status == 204
+    with pytest.raises(posting.Unreachable, match="certificate"):
+        posting.post(secure.url, b"{}", {})
+    assert [one.headers["Host"] for one in secure.received] == [by_name.removeprefix("https://")]
+
+
+@needs_openssl
+def test_a_certificate_that_nobody_vouches_for_is_refused(secure: Receiver) -> None:
+    with pytest.raises(posting.Unreachable, match="certificate"):
+        posting.post(secure.url.replace("127.0.0.1", "localhost"), b"{}", {})
+
+    assert secure.received == []
+
+
+def test_a_handshake_that_never_comes_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "TOTAL_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        with pytest.raises(posting.Unreachable, match="within"):
+            posting.post(f"https://127.0.0.1:{silent.getsockname()[1]}/", b"{}", {})
+
+    assert time.monotonic() - started < 5
 
 
 # --- asked to be told again -------------------------------------------------------------------
