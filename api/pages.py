@@ -52,7 +52,7 @@ class Page(Generic[Row]):
 
 
 def position(kind: str, cursor: str | None, parameter: str = CURSOR.name) -> Position:
-    """The position in the parameter `cursor`, as `respond` sealed it for the same `kind`.
+    """The position in a cursor, which `parameter` brought, as it was `sealed` for the same `kind`.
 
     Raises BadRequest for a cursor that this server did not make, or made for another list.
     """

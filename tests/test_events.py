@@ -1,6 +1,9 @@
 """Events: each change has one, in its transaction; the feed loses none, whoever commits when."""
 
+import random
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,7 +21,7 @@ from jobs import cleanup, queue
 from jobs.tasks import clean_up
 from models import Event
 from tests.importing import Importer
-from tests.stage import created
+from tests.stage import ADMIN, created
 
 URL = "/api/v1/events"
 PRODUCTS = "/api/v1/products"
@@ -99,6 +102,43 @@ def test_many_interleaved_transactions_are_all_read_once(admin: FlaskClient, sin
 
     assert seen == [f"{letter}{number}" for number in order for letter in "pq"]
     assert handles(page(admin, since)) == seen
+
+
+def test_readers_who_follow_while_others_write_see_all_of_it_once(
+    app: Flask, admin: FlaskClient, since: str
+) -> None:
+    with ThreadPoolExecutor(5) as beside:
+        writers = [beside.submit(write_many, number) for number in range(3)]
+        readers = [beside.submit(follow, app, since, 60) for _ in range(2)]
+        for writer in writers:
+            writer.result(60)
+        seen = [reader.result(60) for reader in readers]
+
+    assert seen[0] == seen[1] == handles(page(admin, since))
+    assert sorted(seen[0]) == sorted(f"w{writer}-{n}" for writer in range(3) for n in range(20))
+
+
+def write_many(writer: int) -> None:
+    with another() as cursor:
+        for number in range(20):
+            insert(cursor, f"w{writer}-{number}")
+            time.sleep(random.uniform(0, 0.01))
+            if number % 3 != writer:  # some transactions write several
+                cursor.connection.commit()
+        cursor.connection.commit()
+
+
+def follow(app: Flask, after: str, wanted: int) -> list[str]:
+    """The handles that a reader sees until it has seen so many."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = ADMIN["Authorization"]
+    seen: list[str] = []
+    deadline = time.monotonic() + 30
+    while len(seen) < wanted and time.monotonic() < deadline:
+        found = page(client, after, limit=7)
+        seen += handles(found)
+        after = found["after"]
+    return seen
 
 
 def test_what_is_rolled_back_has_not_happened(admin: FlaskClient, since: str) -> None:
