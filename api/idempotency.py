@@ -63,6 +63,13 @@ def sent_key() -> str | None:
     return key
 
 
+def missing() -> BadRequest:
+    """The error for a request that is not to be sent twice by accident."""
+    detail = "must be there: name this request, so that a repeat of it takes no effect"
+    fault = FieldFault("idempotency_key_required", detail, parameter=HEADER)
+    return BadRequest(f"The header {HEADER} {detail}.", [fault], code="idempotency_key_required")
+
+
 def once(key: str, body: bytes) -> Once:
     """The current request with its body, or a hash of it, as one that is to take effect once."""
     caller = context.current().key

@@ -90,6 +90,22 @@ def choice(name: str, words: Iterable[str], description: str, default: Any = Non
     return Parameter(name, partial(values.choice, allowed), schema, description, default)
 
 
+def times(name: str, items: str) -> tuple[Parameter, ...]:
+    """Parameters that bound a time: `created_at[gte]` and the like, for a list of `items`."""
+    return tuple(
+        Parameter(
+            f"{name}[{operator}]",
+            values.timestamp,
+            dict(values.SHAPES[values.timestamp]),
+            f"Only {items} with a time that is {meaning} this.",
+        )
+        for operator, meaning in _BOUNDS.items()
+    )
+
+
+_BOUNDS = {"gt": "later than", "gte": "not before", "lt": "earlier than", "lte": "not after"}
+
+
 def flag(name: str, description: str) -> Parameter:
     """A parameter that is true or false; false without it."""
     schema = {"type": "boolean", "default": False}

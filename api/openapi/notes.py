@@ -7,15 +7,23 @@ from marshmallow import Schema
 import values
 from models import JSONObject
 from schemas import (
+    AdjustedSchema,
+    AdjustmentSchema,
+    AdjustmentsSchema,
     BatchItemSchema,
     BatchSchema,
     ImageSchema,
     JobErrorSchema,
     JobSchema,
     KeySchema,
+    NamesVariant,
     NewKeySchema,
+    NewOrderSchema,
+    OrderLineSchema,
+    OrderSchema,
     ProductSchema,
     SkuVariantSchema,
+    StockMovementSchema,
     VariantFields,
     VariantSchema,
 )
@@ -47,6 +55,8 @@ TAGS: Mapping[str, str] = {
     "variants": "Price and stock, for those who know only the SKU.",
     "imports": "Catalogue files: one goes in, a job comes out.",
     "exports": "Products as catalogue files: a selection goes in, a job comes out.",
+    "orders": "What has been bought, at the prices of then, out of a stock that is never oversold.",
+    "stock": "Stock set right by hand, and the ledger of all its changes.",
     "keys": "Who may do what: keys with their scopes, made, listed and revoked.",
     "jobs": "Work in the background, with live progress and a report of what was refused.",
     "health": "For those who run it.",
@@ -69,6 +79,11 @@ VARIABLES: Mapping[str, JSONObject] = {
         "schema": {"type": "integer", "minimum": 0},
         "description": "The job's id.",
         "example": 7,
+    },
+    "order_id": {
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "description": "The order's id.",
+        "example": "0f8e7d6c5b4a39281706f5e4d3c2b1a0",
     },
     "key_id": {
         "schema": {"type": "integer", "minimum": 0},
@@ -246,6 +261,38 @@ FIELDS: Mapping[type[Schema], Mapping[str, str]] = {
         "prefix": "What the key begins with, to tell it from others.",
         "created_by": "The id of the key that made it; null: made in the shell.",
         "expires_at": "Null: it lives until it is revoked.",
+    },
+    NamesVariant: {
+        "variant_id": "The variant's id. On sending, this or `sku`.",
+        "sku": "The variant's SKU. On sending, this or `variant_id`.",
+    },
+    OrderLineSchema: {
+        "name": "The product's, when the order was placed; so are SKU, options and price.",
+        "quantity": "How many pieces.",
+        "total": "The price of all pieces.",
+    },
+    OrderSchema: {
+        "id": "Nobody can guess it.",
+        "email": "Of whoever buys.",
+        "note": "What they have to say.",
+        "metadata": "Anything of your own.",
+        "total": "Of all lines, in `currency`.",
+    },
+    NewOrderSchema: {"token": "Shows the order without a key: `/api/v1/orders/{id}?token=…`."},
+    AdjustmentSchema: {
+        "delta": "How many pieces come, or, below zero, go. This or `set`.",
+        "set": "How many pieces there are; null: not tracked any more. This or `delta`.",
+        "expected": "What the stock is thought to be: where it is not, nothing is changed.",
+        "reason": "Why, in your own words: the `reference` of the movement.",
+    },
+    AdjustmentsSchema: {"adjustments": "Each variant once."},
+    AdjustedSchema: {"delta": "By how much the stock has changed.", "stock": "As it is now."},
+    StockMovementSchema: {
+        "sku": "As the variant has it now; null too where the variant is gone.",
+        "delta": "By how much the stock has changed; from and to null it counts as 0.",
+        "stock_after": "What it was then; null: not tracked any more.",
+        "reason": "`edit`: somebody wrote the product. `opening`: there when the ledger began.",
+        "reference": "The order, the import's job, or what an adjustment was made for.",
     },
     NewKeySchema: {"key": "What goes behind `Bearer`: shown this once, and stored nowhere."},
     JobErrorSchema: {
