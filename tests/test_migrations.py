@@ -208,8 +208,8 @@ def answer(**columns: str) -> str:
 
 def order(**columns: str) -> str:
     """An INSERT of an order."""
-    given = {"public_id": "repeat('a', 32)", "email": "'a@b'", "currency": "'USD'", "total": "1"}
-    return insert("orders", **{**given, **columns})
+    given = {"id": "9", "public_id": "repeat('a', 32)", "email": "'a@b'", "currency": "'USD'"}
+    return insert("orders", **{**given, "total": "1", **columns})
 
 
 def line(**columns: str) -> str:
