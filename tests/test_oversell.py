@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 import httpx
-import psutil
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -128,7 +127,6 @@ def test_who_was_cut_off_by_a_kill_buys_once_by_asking_again(
         second.kill()
         buyers = [buyer.result() for buyer in asked]
 
-    assert not any(psutil.pid_exists(child.pid) and child.is_running() for child in (first, second))
     assert any(buyer.tries > len(buyer.statuses) for buyer in buyers), "nobody was cut off"
     assert_sold(buyers, shop, session)
     assert all(status < 500 for buyer in buyers for status in buyer.statuses)
