@@ -94,6 +94,5 @@ def _place(connection: Any, sent: Recorded, skus: Sequence[str]) -> None:
 def _other(
     params: Mapping[str, Any], new: Mapping[str, Any], digest: bytes, lock: int
 ) -> dict[str, Any]:
-    other = {name: value for name, value in new.items() if name in params}
-    other |= {name: digest for name in params if name.startswith("digest")}
-    return other | {name: lock for name in params if name.startswith("pg_try_advisory")}
+    values = {**new, "digest": digest, "lock": lock}
+    return {name: value for name, value in values.items() if name in params}
