@@ -1,16 +1,21 @@
 """Orders: what they take from the stock, what they refuse, and who may see them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from config import settings
 from models import db
 from orders import placing
-from tests.keyring import client_with, made_key
+from tests.keyring import client_with, made_key, sql
 from tests.ordering import ORDERS, for_sale, order, placed, stock_of, wrong_sums
+from tests.processes import wait_for
 from tests.racing import LOCK_PRODUCTS, race
 from tests.stage import created, faults_of
 from tests.statements import statements
@@ -244,6 +249,31 @@ def test_a_sku_that_changes_hands_meanwhile_is_looked_for_again(
     _, answer = race(app, LOCK_PRODUCTS, (), rename, buy)
 
     assert (answer.status_code, faults_of(answer)) == (422, [("unknown_variant", "/lines/0/sku")])
+
+
+def test_the_victim_of_a_deadlock_waits_once_more(app: Flask, admin: FlaskClient) -> None:
+    lines = [{"variant_id": for_sale(admin, stock=3), "quantity": 1} for _ in range(2)]
+    lock = "SELECT id FROM products ORDER BY id {} LIMIT 1 FOR UPDATE"
+
+    with (
+        closing(psycopg2.connect(settings.database_url.replace("+psycopg2", ""))) as other,
+        other.cursor() as cursor,
+        ThreadPoolExecutor(2) as beside,
+    ):
+        cursor.execute("SET deadlock_timeout = '20s'")  # so that the order finds it
+        cursor.execute(lock.format("DESC"))
+        answer = beside.submit(order, admin, *lines)
+        wait_for("the order waits", lambda: waiting(app), 2.5)
+        cursor.execute(lock.format("ASC"))  # which the order holds, until it gives way
+        other.rollback()
+        placed_after = answer.result(20)
+
+    assert placed_after.status_code == 201
+
+
+def waiting(app: Flask) -> bool:
+    """Whether somebody waits for a lock."""
+    return bool(sql(app, "SELECT FROM pg_locks WHERE NOT granted"))
 
 
 # --- canceling --------------------------------------------------------------------------------
