@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -61,11 +62,12 @@ def place(session: Session, sent: JSONObject) -> Placed:
     asked = data.pop("lines")
     rows = stock.locked(session, asked, _SOLD, "/lines")
     _check_prices(rows)
+    quantities = [line["quantity"] for line in asked]
     wanted = Counter[int]()
-    for line, row in zip(asked, rows, strict=True):
-        wanted[row.id] += line["quantity"]
+    for row, quantity in zip(rows, quantities, strict=True):
+        wanted[row.id] += quantity
     _check_stock(rows, wanted)
-    lines = [_line(n, row, line["quantity"]) for n, (row, line) in enumerate(zip(rows, asked))]  # noqa: B905  # one for each
+    lines = [_line(*sold) for sold in zip(count(), rows, quantities, strict=False)]
     order = {
         **data,
         "public_id": tokens.new_id(),
