@@ -16,6 +16,7 @@ from models import JSONObject
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_LIMIT = 200
+_NOT_UTF8 = "werkzeug.url_quote"  # such bytes stay percent-encoded
 
 
 def json_object(*media_types: str) -> JSONObject:
@@ -74,9 +75,8 @@ def query(known: Mapping[str, Parameter], query_string: str) -> JSONObject:
 
 def arguments(query_string: str) -> dict[str, list[str]]:
     """Each name with its values, as werkzeug reads them; the string is WSGI's."""
-    pairs = parse_qsl(
-        query_string.encode("latin1").decode(), keep_blank_values=True, errors="werkzeug.url_quote"
-    )
+    sent = query_string.encode("latin1").decode(errors=_NOT_UTF8)
+    pairs = parse_qsl(sent, keep_blank_values=True, errors=_NOT_UTF8)
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)

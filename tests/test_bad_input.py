@@ -517,6 +517,13 @@ def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, ba
     assert fault.get("pointer", fault.get("parameter")) == bad.place
 
 
+@pytest.mark.parametrize("path", [URL, f"{URL}/tee", "/api/v1/orders/x", "/api/v1/jobs"])
+def test_a_query_in_raw_bytes_is_answered_by_a_problem(admin: FlaskClient, path: str) -> None:
+    response = admin.get(path, environ_overrides={"QUERY_STRING": "limit=\xff&token=\xff"})
+
+    assert problem_of(response)["errors"][0]["parameter"] in ("limit", "token")
+
+
 def test_every_fault_of_a_body_is_told_at_once(admin: FlaskClient) -> None:
     sent = {"name": "", "tags": [1], "variants": [{"price": "x", "sku": 5}], "x": 1}
 
