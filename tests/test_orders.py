@@ -1,7 +1,8 @@
 """Orders: what they take from the stock, what they refuse, and who may see them."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
@@ -251,24 +252,42 @@ def test_a_sku_that_changes_hands_meanwhile_is_looked_for_again(
     assert (answer.status_code, faults_of(answer)) == (422, [("unknown_variant", "/lines/0/sku")])
 
 
+def test_who_holds_a_product_writes_its_variants_before_an_order_does(
+    app: Flask, admin: FlaskClient
+) -> None:
+    line = {"variant_id": for_sale(admin, stock=3), "quantity": 1}
+
+    with beside(LOCK_PRODUCTS) as cursor, ThreadPoolExecutor(1) as later:
+        answer = later.submit(order, admin, line)
+        wait_for("the order waits", lambda: waiting(app), 2.5)
+        cursor.execute("SET lock_timeout = '500ms'")
+        cursor.execute("UPDATE variants SET stock = 1")
+        cursor.connection.commit()
+
+        assert answer.result(20).status_code == 201
+
+
 def test_the_victim_of_a_deadlock_waits_once_more(app: Flask, admin: FlaskClient) -> None:
     lines = [{"variant_id": for_sale(admin, stock=3), "quantity": 1} for _ in range(2)]
     lock = "SELECT id FROM products ORDER BY id {} LIMIT 1 FOR UPDATE"
 
-    with (
-        closing(psycopg2.connect(settings.database_url.replace("+psycopg2", ""))) as other,
-        other.cursor() as cursor,
-        ThreadPoolExecutor(2) as beside,
-    ):
-        cursor.execute("SET deadlock_timeout = '20s'")  # so that the order finds it
-        cursor.execute(lock.format("DESC"))
-        answer = beside.submit(order, admin, *lines)
+    with beside(lock.format("DESC")) as cursor, ThreadPoolExecutor(1) as later:
+        answer = later.submit(order, admin, *lines)
         wait_for("the order waits", lambda: waiting(app), 2.5)
         cursor.execute(lock.format("ASC"))  # which the order holds, until it gives way
-        other.rollback()
-        placed_after = answer.result(20)
+        cursor.connection.rollback()
 
-    assert placed_after.status_code == 201
+        assert answer.result(20).status_code == 201
+
+
+@contextmanager
+def beside(lock: str) -> Iterator[Any]:
+    """A cursor of somebody else, who holds these locks, and does not look for deadlocks."""
+    url = settings.database_url.replace("+psycopg2", "")
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET deadlock_timeout = '20s'")
+        cursor.execute(lock)
+        yield cursor
 
 
 def waiting(app: Flask) -> bool:
