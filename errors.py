@@ -26,6 +26,7 @@ class FieldFault:
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    extra: Mapping[str, Any] | None = None  # members of its own, for programs: what is left
 
 
 class PushcartError(Exception):

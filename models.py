@@ -72,6 +72,10 @@ db = SQLAlchemy(model_class=Base)
 PRODUCT_STATUSES = ("draft", "active", "archived")
 # queued: waits for a worker · running: claimed under a lease · the rest are final
 JOB_STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
+ORDER_STATUSES = ("confirmed", "canceled")
+# Why a stock has changed. edit: somebody has written the product · opening: what was there when
+# the ledger began
+STOCK_REASONS = ("order", "cancellation", "adjustment", "import", "edit", "opening")
 KEY_SCOPES = (
     *("products:read", "products:write", "jobs:read", "jobs:write"),
     *("orders:read", "orders:write", "keys:write"),
@@ -235,6 +239,93 @@ class Variant(Base):
         CheckConstraint("char_length(sku) BETWEEN 1 AND 255", name="sku"),
         CheckConstraint("char_length(barcode) BETWEEN 1 AND 255", name="barcode"),
         CheckConstraint("stock BETWEEN -2147483647 AND 2147483647", name="stock"),
+    )
+
+
+class StockMovement(Base):
+    """One change of a variant's stock; the sum of its movements is the stock, or 0 where null.
+
+    Written by triggers on `variants` (migration 0010), whoever changes the stock: so it is whole.
+    A variant that is removed gives up its stock, and its movements stay.
+    """
+
+    __tablename__ = "stock_movements"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    variant_id: Mapped[int]
+    product_id: Mapped[int]
+    delta: Mapped[int]
+    stock_after: Mapped[int | None]  # null: not tracked any more
+    reason: Mapped[str]
+    reference: Mapped[str | None]  # the order, the job, or what an adjustment was made for
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (
+        CheckConstraint(_one_of("reason", STOCK_REASONS), name="reason"),
+        Index("ix_stock_movements_variant_id", "variant_id", "id"),
+        Index("ix_stock_movements_reason", "reason", "id"),
+        Index(
+            "ix_stock_movements_reference",
+            *("reference", "id"),
+            postgresql_where=text("reference IS NOT NULL"),
+        ),
+    )
+
+
+class Order(Base):
+    """What somebody has bought, with names and prices as they were then."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    public_id: Mapped[str]  # 128 random bits: what the API calls its id
+    status: Mapped[str] = mapped_column(server_default="confirmed")
+    email: Mapped[str]
+    note: Mapped[str | None]
+    metadata_: Mapped[JSONObject] = mapped_column("metadata", server_default=text("'{}'"))
+    currency: Mapped[str]
+    total: Mapped[Decimal]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    canceled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_orders_public_id", "public_id", unique=True),
+        Index("ix_orders_email", text("lower(email)"), "id"),
+        Index("ix_orders_status", "status", "id"),
+        Index("ix_orders_created_at", "created_at"),
+        CheckConstraint("public_id ~ '^[0-9a-f]{32}$'", name="public_id"),
+        CheckConstraint(_one_of("status", ORDER_STATUSES), name="status"),
+        CheckConstraint("(status = 'canceled') = (canceled_at IS NOT NULL)", name="canceled_at"),
+        CheckConstraint("char_length(email) BETWEEN 3 AND 254", name="email"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("total >= 0", name="total"),
+    )
+
+
+class OrderLine(Base):
+    """One variant of an order. It may be gone from the catalogue by now."""
+
+    __tablename__ = "order_lines"
+
+    order_id: Mapped[int] = mapped_column(
+        ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)  # from 0 on
+    product_id: Mapped[int]
+    variant_id: Mapped[int]
+    sku: Mapped[str | None]
+    name: Mapped[str]
+    options: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    quantity: Mapped[int]
+    unit_price: Mapped[Decimal]
+    total: Mapped[Decimal]
+
+    __table_args__ = (
+        CheckConstraint("jsonb_typeof(options) = 'object'", name="options"),
+        CheckConstraint("quantity >= 1", name="quantity"),
+        CheckConstraint("unit_price >= 0", name="unit_price"),
+        CheckConstraint("total = quantity * unit_price", name="total"),
     )
 
 

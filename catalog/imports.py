@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from catalog import staging
+from catalog import staging, stock
 from catalog.formats.detection import open_catalogue
 from catalog.formats.rows import Group, Options, ProductRows, Reader, Refusal, groups, survey
 from errors import Stopped
@@ -149,6 +149,7 @@ class _Run:
         self._groups_done = done
 
     def _write(self, session: Session, chunk: Chunk) -> Step:
+        stock.tell_why(session, "import", str(self._job.id))
         # Of what this import has created, the rest may follow.
         is_ours = self._mode == "create" and any(part.is_counted for part in chunk.parts)
         mode = "upsert" if is_ours else self._mode

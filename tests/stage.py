@@ -35,8 +35,8 @@ def app(migrated: Flask) -> Flask:
     with migrated.app_context():
         db.session.execute(
             text(
-                "TRUNCATE products, vocabulary, variants, jobs, job_errors, files, events, mails,"
-                " webhooks CASCADE"
+                "TRUNCATE products, vocabulary, variants, stock_movements, orders, jobs,"
+                " job_errors, files, events, mails, webhooks CASCADE"
             )
         )
         db.session.commit()

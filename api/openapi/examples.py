@@ -80,6 +80,32 @@ _NEW_PRODUCT = {
     "variants": [{n: v for n, v in _VARIANT.items() if n != "id"}, _LARGE],
 }
 
+_TIME = "2026-11-21T09:30:00.000000Z"
+_ORDER: JSONObject = {
+    "id": "0f8e7d6c5b4a39281706f5e4d3c2b1a0",
+    "status": "confirmed",
+    "email": "ada@example.com",
+    "note": "Please ring twice.",
+    "metadata": {"channel": "web"},
+    "lines": [
+        {
+            "product_id": 17,
+            "variant_id": 31,
+            "sku": "COF-CB-250-B",
+            "name": "Corner Blend",
+            "options": {"Size": "250 g", "Grind": "Beans"},
+            "quantity": 2,
+            "unit_price": "9.50",
+            "total": "19.00",
+        }
+    ],
+    "currency": "USD",
+    "total": "19.00",
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "canceled_at": None,
+}
+
 # Component: its examples, each under its title.
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "Product": {"a product": _PRODUCT},
@@ -166,6 +192,50 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         }
     },
     "ReplayInput": {"from an event on": {"event_id": "evt_4711"}},
+    "OrderInput": {
+        "by SKU": {
+            "email": "ada@example.com",
+            "lines": [{"sku": "COF-CB-250-B", "quantity": 2}],
+            "note": "Please ring twice.",
+            "metadata": {"channel": "web"},
+        },
+        "by id": {
+            "email": "ada@example.com",
+            "lines": [{"variant_id": 31, "quantity": 1}, {"variant_id": 32, "quantity": 3}],
+        },
+    },
+    "Order": {"an order": _ORDER},
+    "NewOrder": {"an order, just placed": {**_ORDER, "token": "0123456789abcdef" * 4}},
+    "AdjustmentsInput": {
+        "a delivery and a count": {
+            "adjustments": [
+                {"sku": "COF-CB-250-B", "delta": 24, "reason": "delivery 4711"},
+                {"variant_id": 32, "set": 5, "expected": 6, "reason": "stocktaking"},
+            ]
+        }
+    },
+    "Adjusted": {
+        "a delivery": {
+            "variant_id": 31,
+            "product_id": 17,
+            "sku": "COF-CB-250-B",
+            "delta": 24,
+            "stock": 164,
+        }
+    },
+    "StockMovement": {
+        "two pieces sold": {
+            "id": 90,
+            "variant_id": 31,
+            "product_id": 17,
+            "sku": "COF-CB-250-B",
+            "delta": -2,
+            "stock_after": 138,
+            "reason": "order",
+            "reference": "0f8e7d6c5b4a39281706f5e4d3c2b1a0",
+            "created_at": _TIME,
+        }
+    },
     "Key": {"a key for a shop front": _KEY},
     "KeyInput": {
         "a key for a shop front": {"name": "Shop front", "scopes": ["products:read"]},
