@@ -456,14 +456,6 @@ class DeliverySchema(_Strict):
     attempted_at = Timestamp(allow_none=True)
 
 
-class ConfirmationSchema(_Strict):
-    """What has become of the mail that confirms an order."""
-
-    status = Choice(MAIL_STATUSES)
-    reason = fields.String(allow_none=True)
-    sent_at = Timestamp(allow_none=True)
-
-
 class ReplaySchema(_Strict):
     """Where a webhook is to be told again from."""
 
@@ -538,6 +530,14 @@ class OrderLineSchema(NamesVariant):
         )
 
 
+class ConfirmationSchema(_Strict):
+    """What has become of the mail that confirms an order."""
+
+    status = Choice(MAIL_STATUSES)
+    reason = fields.String(allow_none=True)
+    sent_at = Timestamp(allow_none=True)
+
+
 class OrderSchema(_Strict):
     """An order, as it is sent and as its owner sees it."""
 
@@ -554,6 +554,9 @@ class OrderSchema(_Strict):
     created_at = Timestamp(dump_only=True)
     updated_at = Timestamp(dump_only=True)
     canceled_at = Timestamp(dump_only=True, allow_none=True)
+    confirmation = fields.Raw(
+        dump_only=True, metadata={"shape": {"anyOf": [ConfirmationSchema, {"type": "null"}]}}
+    )
 
     @validates_schema(skip_on_field_errors=True)
     def check_lines(self, data: Mapping[str, Any], **_: Any) -> None:

@@ -104,6 +104,7 @@ _ORDER: JSONObject = {
     "created_at": _TIME,
     "updated_at": _TIME,
     "canceled_at": None,
+    "confirmation": {"status": "sent", "reason": None, "sent_at": "2026-11-21T09:30:02.000000Z"},
 }
 
 # Component: its examples, each under its title.
@@ -204,6 +205,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "lines": [{"variant_id": 31, "quantity": 1}, {"variant_id": 32, "quantity": 3}],
         },
     },
+    "Confirmation": {"a mail that was sent": _ORDER["confirmation"]},
     "Order": {"an order": _ORDER},
     "NewOrder": {"an order, just placed": {**_ORDER, "token": "0123456789abcdef" * 4}},
     "AdjustmentsInput": {

@@ -12,6 +12,7 @@ from schemas import (
     AdjustmentsSchema,
     BatchItemSchema,
     BatchSchema,
+    ConfirmationSchema,
     DeliverySchema,
     EventSchema,
     ImageSchema,
@@ -313,7 +314,9 @@ FIELDS: Mapping[type[Schema], Mapping[str, str]] = {
         "note": "What they have to say.",
         "metadata": "Anything of your own.",
         "total": "Of all lines, in `currency`.",
+        "confirmation": "The mail that confirms it; null for orders from before there was one.",
     },
+    ConfirmationSchema: {"reason": "Why it has failed, or is not sent yet."},
     NewOrderSchema: {"token": "Shows the order without a key: `/api/v1/orders/{id}?token=…`."},
     AdjustmentSchema: {
         "delta": "How many pieces come, or, below zero, go. This or `set`.",

@@ -144,6 +144,10 @@ def _of(*tags: str) -> Callable[[Route], bool]:
     return lambda route: route.tag in tags
 
 
+def _is_of_one_order(route: Route) -> bool:
+    return route.name in ("cancelOrder", "resendConfirmation")
+
+
 def _of_a_webhook(route: Route) -> bool:
     return "webhook_id" in route.variables
 
@@ -184,7 +188,7 @@ PROBLEMS = (
     Problem(409, "changed_meanwhile", "Others are changing these products.", _of("batch")),
     Problem(409, "changed_meanwhile", "Others are changing these variants.", _takes_stock),
     Problem(409, "insufficient_stock", "The stock does not suffice.", _named("placeOrder")),
-    Problem(409, "order_canceled", "It has been canceled already.", _named("cancelOrder")),
+    Problem(409, "order_canceled", "It has been canceled already.", _is_of_one_order),
     Problem(409, "stale_stock", "The stock is another than expected.", _named("adjustStock")),
     Problem(409, "ambiguous_handle", "2 deleted products had this handle.", _restores),
     Problem(409, "ambiguous_sku", "The SKU is carried by the variants 31, 44.", _names_skus),

@@ -1,5 +1,9 @@
 """`/api/v1/orders`: somebody buys."""
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
@@ -9,8 +13,10 @@ from api.inputs import CURSOR, LIMIT, Parameter, choice, times
 from api.operations import Answer, Body, operation
 from errors import Ambiguous, Conflict, NotFound
 from models import ORDER_STATUSES, JSONObject, db
+from notify import confirmations
+from notify.tasks import confirm_order
 from orders import canceling, listing, placing, tokens
-from schemas import NewOrderSchema, OrderSchema
+from schemas import ConfirmationSchema, NewOrderSchema, OrderSchema
 
 blueprint = Blueprint("orders", __name__)
 
@@ -50,9 +56,9 @@ def place_order(sent: JSONObject) -> ResponseReturnValue:
     request that is sent again with its Idempotency-Key buys nothing twice.
     """
     placed = placing.place(db.session(), sent)
-    # Still in the order's transaction: what is to follow an order is enqueued here.
+    shown = _confirmed(placed.order)
     url = url_for(".get_order", order_id=placed.order["id"], _external=True)
-    return {**placed.order, "token": placed.token}, 201, {"Location": url, **_NO_STORE}
+    return {**shown, "token": placed.token}, 201, {"Location": url, **_NO_STORE}
 
 
 @blueprint.get("")
@@ -67,7 +73,8 @@ def list_orders(query: JSONObject) -> ResponseReturnValue:
     filters = {name: query[name] for name in listing.FILTERS if query[name] is not None}
     found = listing.page(filters, query["limit"] + 1, start.key, backwards=start.backwards)
     page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("orders", page, pages.dumped(OrderSchema().dump, page))
+    shown = _shown(page.rows)
+    return pages.respond("orders", page, [json.dumps(order).encode() for order in shown])
 
 
 @blueprint.get("/<order_id>")
@@ -85,7 +92,7 @@ def get_order(order_id: str, query: JSONObject) -> ResponseReturnValue:
     """
     if not auth.may("orders:read") and not tokens.opens(query["token"], order_id):
         raise listing.not_found(order_id)
-    return OrderSchema().dump(listing.find(order_id)), 200, _NO_STORE
+    return _shown([listing.find(order_id)])[0], 200, _NO_STORE
 
 
 @blueprint.post("/<order_id>/cancel")
@@ -99,5 +106,39 @@ def cancel_order(order_id: str) -> ResponseReturnValue:
 
     Once: an order that is canceled already is answered by 409 (`order_canceled`).
     """
-    shown: JSONObject = OrderSchema().dump(canceling.cancel(db.session(), order_id))
-    return shown
+    return _shown([canceling.cancel(db.session(), order_id)])[0]
+
+
+@blueprint.post("/<order_id>/resend-confirmation")
+@operation(
+    "orders:write",
+    answers={202: Answer("The order.", OrderSchema)},
+    raises=(NotFound, Conflict),
+)
+def resend_confirmation(order_id: str) -> ResponseReturnValue:
+    """Send the mail that confirms an order once more, or at last where it has failed."""
+    order = listing.find(order_id)
+    if order.status == "canceled":
+        raise Conflict("The order has been canceled.", code="order_canceled")
+    return _confirmed(OrderSchema().dump(order)), 202, _NO_STORE
+
+
+def _confirmed(order: JSONObject) -> JSONObject:
+    """Have the order confirmed by mail, in its transaction; the order as it is shown then."""
+    token = tokens.token_of(order["id"])
+    link = url_for(".get_order", order_id=order["id"], token=token, _external=True)
+    confirmations.enqueue(db.session(), confirm_order, order, link)
+    return {**order, "confirmation": {"status": "queued", "reason": None, "sent_at": None}}
+
+
+def _shown(orders: Sequence[Any]) -> list[JSONObject]:
+    """Orders as their owners see them, each with what has become of its confirmation."""
+    states = confirmations.states([order.public_id for order in orders])
+    dump = ConfirmationSchema().dump
+    return [
+        {
+            **OrderSchema().dump(order),
+            "confirmation": dump(states[order.public_id]) if order.public_id in states else None,
+        }
+        for order in orders
+    ]
