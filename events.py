@@ -2,7 +2,7 @@
 
 Triggers write events (migration 0011). Their ids come from a sequence, and so commit in another
 order: who reads by id misses what commits late. A place in the feed is given to an event after its
-commit, by one transaction at a time (docs/adr/0013): whatever is placed later stands behind.
+commit, by one transaction at a time (docs/adr/0016): whatever is placed later stands behind.
 """
 
 from collections.abc import Sequence
