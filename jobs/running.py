@@ -211,15 +211,9 @@ class RunningJob:
         does. A job that is cut short by a pause is no more stalled than one that makes a step.
         """
         run_at = func.now() + timedelta(seconds=pause_seconds)
-        self._hold(
-            status="queued",
-            lease_until=None,
-            checkpoint=checkpoint,
-            stalls=0,
-            run_at=run_at,
-            publish_at=run_at,
-            publishes=0,
-        )
+        change = _HELD.values(stalls=0, run_at=run_at, publish_at=run_at, publishes=0)
+        waiting = {"status": "queued", "lease_until": None, "checkpoint": checkpoint}
+        self._hold(db.session(), change, **waiting)
         db.session.commit()
         raise TurnOver
 
