@@ -45,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("tests.stage")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is left with it in the end."""
+    items.sort(key=lambda item: item.path.stem not in ("test_drill", "test_schemathesis"))
+
+
 def pytest_unconfigure() -> None:
     """Stop what was started."""
     _servers.close()

@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,8 @@ def test_ctrl_c_leaves_the_job_to_the_worker(session: Session, worker: Worker) -
     command = subprocess.Popen(
         [str(BIN / "flask"), "--app", "wsgi", "import", "-"],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=its_end, stderr=subprocess.PIPE,
+        # Tests that run in the background of a shell hand on that SIGINT is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
     assert command.stdin is not None
     rows = "".join(f"p{n},Product,1.50\n" for n in range(2000))
