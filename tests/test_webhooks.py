@@ -152,7 +152,9 @@ def test_jobs_of_webhooks_make_no_events_and_are_tidied_away(
     tell(app)
 
     assert tell(app) == []
-    clean_up(queue.enqueue(session, clean_up, cleanup.KIND).id)
+    job = queue.enqueue(session, clean_up, cleanup.KIND)
+    session.commit()
+    clean_up(job.id)
     assert session.scalars(select(Job.kind)).all() == [cleanup.KIND]
 
 
