@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,13 @@ class Settings:
     sweep_seconds: float
     job_retention_days: float
     file_retention_days: float
+    event_retention_days: float
+    webhooks_allow_private: bool
+    shop_name: str
+    shop_email: str
+    mail_url: str
+    mail_from: str
+    low_stock: int
     log_level: str
     log_format: str
     slow_request_ms: int
@@ -94,6 +102,13 @@ def load(env_file: Path | None = None) -> Settings:
         job_retention_days=env.float("JOB_RETENTION_DAYS", 30.0, validate=_days),
         # Uploads and results: what may be retried and downloaded. Jobs tell more with less.
         file_retention_days=env.float("FILE_RETENTION_DAYS", 7.0, validate=_days),
+        event_retention_days=env.float("EVENT_RETENTION_DAYS", 30.0, validate=_days),
+        webhooks_allow_private=env.bool("WEBHOOKS_ALLOW_PRIVATE", False),
+        shop_name=env.str("SHOP_NAME", "Pushcart", validate=_one_line),
+        shop_email=env.str("SHOP_EMAIL", "", validate=_empty_or(_mailbox)),
+        mail_url=env.str("MAIL_URL", "console:", validate=_mail_server),
+        mail_from=env.str("MAIL_FROM", "shop@localhost", validate=_mailbox),
+        low_stock=env.int("LOW_STOCK", 5, validate=validate.Range(min=0)),
         log_level=env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(_LOG_LEVELS)),
         log_format=env.str("LOG_FORMAT", "logfmt", validate=validate.OneOf(("logfmt", "json"))),
         slow_request_ms=env.int("SLOW_REQUEST_MS", 500, validate=validate.Range(min=0)),  # 0: off
@@ -115,6 +130,7 @@ def load(env_file: Path | None = None) -> Settings:
 
 
 _days = validate.Range(min=0.01, max=36_500)
+_MAILBOX = re.compile(r"[^\s@<>,]+@[^\s@<>,]+")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -133,6 +149,26 @@ def _empty_or(rule: Callable[[str], object]) -> Callable[[str], None]:
             rule(value)
 
     return check
+
+
+def _one_line(value: str) -> None:
+    if not value.strip() or not value.isprintable():
+        raise ValidationError("must be one line of text")
+
+
+def _mailbox(value: str) -> None:
+    if not _MAILBOX.fullmatch(value):
+        raise ValidationError("must be an address such as orders@shop.example")
+
+
+def _mail_server(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0 and not parts.path.strip("/")
+    except ValueError:
+        whole = False
+    if url != "console:" and not (whole and parts.scheme in ("smtp", "smtps")):
+        raise ValidationError("must be console:, or smtp://user:password@host:port, or smtps://…")
 
 
 def _generated(value: str) -> None:

@@ -26,6 +26,7 @@ class FieldFault:
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    extra: Mapping[str, Any] | None = None  # members of its own, for programs: what is left
 
 
 class PushcartError(Exception):
@@ -148,3 +149,9 @@ class Stopped(PushcartError):
     """An import that was to end at the first refused row, and did."""
 
     status, code = 422, "stopped_at_error"
+
+
+class Undeliverable(PushcartError):
+    """A mail that no server takes; fails its job with this one reason."""
+
+    status, code = 422, "mail_refused"

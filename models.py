@@ -72,10 +72,23 @@ db = SQLAlchemy(model_class=Base)
 PRODUCT_STATUSES = ("draft", "active", "archived")
 # queued: waits for a worker · running: claimed under a lease · the rest are final
 JOB_STATUSES = ("queued", "running", "succeeded", "failed", "canceled")
+ORDER_STATUSES = ("confirmed", "canceled")
+# Why a stock has changed. edit: somebody has written the product · opening: what was there when
+# the ledger began
+STOCK_REASONS = ("order", "cancellation", "adjustment", "import", "edit", "opening")
 KEY_SCOPES = (
     *("products:read", "products:write", "jobs:read", "jobs:write"),
     *("orders:read", "orders:write", "keys:write"),
+    *("events:read", "webhooks:write"),
 )
+EVENT_TYPES = (
+    *("product.created", "product.updated", "product.deleted", "product.restored"),
+    *("stock.changed", "order.created", "order.canceled", "job.finished", "webhook.test"),
+)
+# pending: to be sent when it is due · delivered, or failed: given up
+DELIVERY_STATUSES = ("pending", "delivered", "failed")
+# queued: to be sent, or tried again · sent: a server has taken it · failed: none ever will
+MAIL_STATUSES = ("queued", "sent", "failed")
 
 
 def _one_of(column: str, values: Sequence[str]) -> str:
@@ -229,6 +242,93 @@ class Variant(Base):
     )
 
 
+class StockMovement(Base):
+    """One change of a variant's stock; the sum of its movements is the stock, or 0 where null.
+
+    Written by triggers on `variants` (migration 0010), whoever changes the stock: so it is whole.
+    A variant that is removed gives up its stock, and its movements stay.
+    """
+
+    __tablename__ = "stock_movements"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    variant_id: Mapped[int]
+    product_id: Mapped[int]
+    delta: Mapped[int]
+    stock_after: Mapped[int | None]  # null: not tracked any more
+    reason: Mapped[str]
+    reference: Mapped[str | None]  # the order, the job, or what an adjustment was made for
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (
+        CheckConstraint(_one_of("reason", STOCK_REASONS), name="reason"),
+        Index("ix_stock_movements_variant_id", "variant_id", "id"),
+        Index("ix_stock_movements_reason", "reason", "id"),
+        Index(
+            "ix_stock_movements_reference",
+            *("reference", "id"),
+            postgresql_where=text("reference IS NOT NULL"),
+        ),
+    )
+
+
+class Order(Base):
+    """What somebody has bought, with names and prices as they were then."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    public_id: Mapped[str]  # 128 random bits: what the API calls its id
+    status: Mapped[str] = mapped_column(server_default="confirmed")
+    email: Mapped[str]
+    note: Mapped[str | None]
+    metadata_: Mapped[JSONObject] = mapped_column("metadata", server_default=text("'{}'"))
+    currency: Mapped[str]
+    total: Mapped[Decimal]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    canceled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_orders_public_id", "public_id", unique=True),
+        Index("ix_orders_email", text("lower(email)"), "id"),
+        Index("ix_orders_status", "status", "id"),
+        Index("ix_orders_created_at", "created_at"),
+        CheckConstraint("public_id ~ '^[0-9a-f]{32}$'", name="public_id"),
+        CheckConstraint(_one_of("status", ORDER_STATUSES), name="status"),
+        CheckConstraint("(status = 'canceled') = (canceled_at IS NOT NULL)", name="canceled_at"),
+        CheckConstraint("char_length(email) BETWEEN 3 AND 254", name="email"),
+        CheckConstraint("jsonb_typeof(metadata) = 'object'", name="metadata"),
+        CheckConstraint("total >= 0", name="total"),
+    )
+
+
+class OrderLine(Base):
+    """One variant of an order. It may be gone from the catalogue by now."""
+
+    __tablename__ = "order_lines"
+
+    order_id: Mapped[int] = mapped_column(
+        ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)  # from 0 on
+    product_id: Mapped[int]
+    variant_id: Mapped[int]
+    sku: Mapped[str | None]
+    name: Mapped[str]
+    options: Mapped[JSONObject] = mapped_column(server_default=text("'{}'"))
+    quantity: Mapped[int]
+    unit_price: Mapped[Decimal]
+    total: Mapped[Decimal]
+
+    __table_args__ = (
+        CheckConstraint("jsonb_typeof(options) = 'object'", name="options"),
+        CheckConstraint("quantity >= 1", name="quantity"),
+        CheckConstraint("unit_price >= 0", name="unit_price"),
+        CheckConstraint("total = quantity * unit_price", name="total"),
+    )
+
+
 class StoredFile(Base):
     """An upload or a result. It lives in the database because a dyno's disk does not last."""
 
@@ -377,4 +477,114 @@ class IdempotentAnswer(Base):
         CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
         CheckConstraint("status BETWEEN 200 AND 499", name="status"),
         CheckConstraint("jsonb_typeof(headers) = 'object'", name="headers"),
+    )
+
+
+class Event(Base):
+    """Something that has happened; written in its transaction by triggers (migration 0011)."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    # Its place in the feed, given once it is committed: events.place. Null: not yet.
+    position: Mapped[int | None]
+    type: Mapped[str]
+    subject_id: Mapped[str]
+    payload: Mapped[JSONObject]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        Index("uq_events_position", "position", unique=True),
+        Index("ix_events_unplaced", "id", postgresql_where=text("position IS NULL")),
+        CheckConstraint("jsonb_typeof(payload) = 'object'", name="payload"),
+    )
+
+
+class EventFeed(Base):
+    """The state of the feed, in the only row of its table."""
+
+    __tablename__ = "event_feed"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int] = mapped_column(server_default=text("0"))  # the position given last
+    forgotten: Mapped[int] = mapped_column(server_default=text("0"))  # up to it, all are deleted
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single"),
+        CheckConstraint("forgotten BETWEEN 0 AND last", name="forgotten"),
+    )
+
+
+class Webhook(Base):
+    """An address that is told of events."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    url: Mapped[str]
+    types: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))  # none: all of them
+    secret: Mapped[str]  # in clear: each message is signed with it
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    disabled_because: Mapped[str | None]
+    cursor: Mapped[int]  # the position in the feed up to which its deliveries are made
+    failures: Mapped[int] = mapped_column(server_default=text("0"))  # since the last success
+    paused_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        CheckConstraint("char_length(url) BETWEEN 1 AND 2048", name="url"),
+        CheckConstraint("jsonb_typeof(types) = 'array'", name="types"),
+        CheckConstraint("secret LIKE 'whsec_%'", name="secret"),
+    )
+
+
+class Delivery(Base):
+    """An event on its way to a webhook."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[int] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    status: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    response_status: Mapped[int | None]  # of the last attempt; null: there was no answer
+    response: Mapped[str | None]  # how the last answer begins
+    error: Mapped[str | None]  # why the last attempt failed
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_webhook_deliveries_webhook_id", "webhook_id", "event_id", unique=True),
+        Index("ix_webhook_deliveries_event_id", "event_id"),
+        Index(
+            "ix_webhook_deliveries_due",
+            *("webhook_id", "due_at", "id"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        CheckConstraint(_one_of("status", DELIVERY_STATUSES), name="status"),
+    )
+
+
+class Mail(Base):
+    """A mail that is sent once: whether it has been, and why not."""
+
+    __tablename__ = "mails"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[str]
+    reference: Mapped[str]  # what it is about: of a confirmation, the order
+    recipient: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="queued")
+    reason: Mapped[str | None]  # why it was not taken, the last time
+    job_id: Mapped[int]  # the only job that may send it, for as long as there is one
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_mails_reference", "reference", "kind", unique=True),
+        CheckConstraint(_one_of("status", MAIL_STATUSES), name="status"),
+        CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_at"),
     )

@@ -4,7 +4,7 @@
 the SQL that renders a product's stored document.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -15,7 +15,17 @@ from marshmallow import RAISE, ValidationError, fields, validates_schema
 
 import values
 from errors import Fault, FieldFault, Invalid
-from models import JOB_STATUSES, KEY_SCOPES, PRODUCT_STATUSES, JSONObject
+from models import (
+    DELIVERY_STATUSES,
+    EVENT_TYPES,
+    JOB_STATUSES,
+    KEY_SCOPES,
+    MAIL_STATUSES,
+    ORDER_STATUSES,
+    PRODUCT_STATUSES,
+    STOCK_REASONS,
+    JSONObject,
+)
 
 ma = Marshmallow()
 
@@ -24,6 +34,8 @@ MAX_IMAGES = 250
 MAX_TAGS = 250
 MAX_OPTIONS = 20
 MAX_BATCH = 500
+MAX_LINES = 200  # of an order
+MAX_ADJUSTMENTS = 500
 
 
 class Coded(fields.Field[Any]):
@@ -398,6 +410,58 @@ class Moment(Timestamp):
             raise refused(fault) from None
 
 
+class EventSchema(_Strict):
+    """Something that has happened, as it stands in the feed and is sent to webhooks."""
+
+    id = fields.String()
+    type = fields.String()
+    timestamp = Timestamp()
+    data = fields.Raw(metadata={"shape": {"type": "object"}})
+
+
+class WebhookSchema(_Strict):
+    """An address that is told of events, without the secret that signs what it is told."""
+
+    id = Integer(dump_only=True)
+    url = Text(values.endpoint, required=True)
+    types = Distinct(Choice(EVENT_TYPES), len(EVENT_TYPES), load_default=list)
+    enabled = Flag(load_default=True)
+    disabled_because = Choice(("gone", "failing"), dump_only=True, allow_none=True)
+    failures = Integer(dump_only=True)
+    paused_until = Timestamp(dump_only=True, allow_none=True)
+    created_at = Timestamp(dump_only=True)
+    updated_at = Timestamp(dump_only=True)
+
+
+class NewWebhookSchema(WebhookSchema):
+    """A webhook as it is answered once, when it is made: with its secret."""
+
+    secret = fields.String(dump_only=True, allow_none=True)
+
+
+class DeliverySchema(_Strict):
+    """An event on its way to a webhook: how often it was tried, and what came of it."""
+
+    id = Integer()
+    webhook_id = Integer()
+    event_id = Made(lambda row: f"evt_{row.event_id}", {"type": "string"})
+    type = Choice(EVENT_TYPES)
+    status = Choice(DELIVERY_STATUSES)
+    attempts = Integer()
+    due_at = Timestamp()
+    response_status = Integer(allow_none=True)
+    response = fields.String(allow_none=True)
+    error = fields.String(allow_none=True)
+    created_at = Timestamp()
+    attempted_at = Timestamp(allow_none=True)
+
+
+class ReplaySchema(_Strict):
+    """Where a webhook is to be told again from."""
+
+    event_id = Value(values.event_id, required=True)
+
+
 class KeySchema(_Strict):
     """A key of the API, without the secret that makes it one."""
 
@@ -426,6 +490,129 @@ class NewKeySchema(KeySchema):
     """A key as it is answered once, when it is made: `key` is what goes behind `Bearer`."""
 
     key = fields.String(dump_only=True, allow_none=True)
+
+
+class NamesVariant(_Strict):
+    """What names a variant: its id, or its SKU if no other carries it."""
+
+    variant_id = Whole(values.variant_id)
+    sku = Text(values.label, allow_none=True)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_name(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse an entry that names none, or both ways at once."""
+        given = {name for name in data if data[name] is not None}  # a SKU may be null
+        _check_one_of(given, "variant_id", "sku")
+
+
+def _check_one_of(given: Container[str], name: str, other: str) -> None:
+    if name in given and other in given:
+        raise refused(Fault("both_at_once", f"stands beside {name}: give one of them"), other)
+    if name not in given and other not in given:
+        raise refused(Fault("required", f"must be there, unless {other} is"), name)
+
+
+class OrderLineSchema(NamesVariant):
+    """One variant that is bought, and how many pieces of it."""
+
+    quantity = Whole(values.quantity, required=True)
+    product_id = Integer(dump_only=True)
+    name = fields.String(dump_only=True)
+    options = Value(option_values, dump_only=True)
+    unit_price = Money(dump_only=True)
+    total = Money(dump_only=True)
+
+    class Meta:
+        unknown = RAISE
+        fields = (
+            *("product_id", "variant_id", "sku", "name", "options"),
+            *("quantity", "unit_price", "total"),
+        )
+
+
+class ConfirmationSchema(_Strict):
+    """What has become of the mail that confirms an order."""
+
+    status = Choice(MAIL_STATUSES)
+    reason = fields.String(allow_none=True)
+    sent_at = Timestamp(allow_none=True)
+
+
+class OrderSchema(_Strict):
+    """An order, as it is sent and as its owner sees it."""
+
+    id = fields.String(attribute="public_id", dump_only=True)
+    status = Choice(ORDER_STATUSES, dump_only=True)
+    email = Text(values.email, required=True)
+    note = Text(values.note, allow_none=True, load_default=None)
+    metadata = FreeObject(load_default=dict)
+    lines = Items(
+        Embedded(OrderLineSchema), MAX_LINES, required=True, metadata={"shape": {"minItems": 1}}
+    )
+    currency = fields.String(dump_only=True)
+    total = Money(dump_only=True)
+    created_at = Timestamp(dump_only=True)
+    updated_at = Timestamp(dump_only=True)
+    canceled_at = Timestamp(dump_only=True, allow_none=True)
+    confirmation = fields.Raw(
+        dump_only=True, metadata={"shape": {"anyOf": [ConfirmationSchema, {"type": "null"}]}}
+    )
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_lines(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse an order of nothing."""
+        if not data["lines"]:
+            raise refused(Fault("required", "must hold a line"), "lines")
+
+
+class NewOrderSchema(OrderSchema):
+    """An order as it is answered when it is placed: `token` shows it to those without a key."""
+
+    token = fields.String(dump_only=True)
+
+
+class AdjustmentSchema(NamesVariant):
+    """A change of one variant's stock."""
+
+    delta = Whole(values.stock)
+    set = Whole(values.stock, allow_none=True)  # null: not tracked any more
+    expected = Whole(values.stock, allow_none=True)
+    reason = Text(values.label, required=True)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_change(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Refuse an entry that changes nothing, or in two ways."""
+        _check_one_of(data, "delta", "set")
+
+
+class AdjustmentsSchema(_Strict):
+    """Changes of stock, of which all are made or none."""
+
+    adjustments = Items(Embedded(AdjustmentSchema), MAX_ADJUSTMENTS, required=True)
+
+
+class AdjustedSchema(_Strict):
+    """A variant's stock after an adjustment."""
+
+    variant_id = Integer()
+    product_id = Integer()
+    sku = fields.String(allow_none=True)
+    delta = Integer()
+    stock = Integer(allow_none=True)
+
+
+class StockMovementSchema(_Strict):
+    """One change of a variant's stock."""
+
+    id = Integer()
+    variant_id = Integer()
+    product_id = Integer()
+    sku = fields.String(allow_none=True)
+    delta = Integer()
+    stock_after = Integer(allow_none=True)
+    reason = Choice(STOCK_REASONS)
+    reference = fields.String(allow_none=True)
+    created_at = Timestamp()
 
 
 def invalid_by(error: ValidationError) -> Invalid:

@@ -16,6 +16,7 @@ from flask.testing import EnvironBuilder
 from kombu.transport import TRANSPORT_ALIASES
 
 import catalog.tasks  # noqa: F401  # registers its tasks
+import notify.tasks  # noqa: F401  # and these
 from api.app import create_app
 from api.logs import configure_logging
 from config import settings

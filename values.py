@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from config import settings
 from errors import Fault
@@ -25,6 +26,9 @@ DESCRIPTION_LIMIT = 512 * 1024  # Shopify's own limit on body_html, in character
 URL_LIMIT = 2048
 MAX_STOCK = 2**31 - 1
 MAX_ID = 2**63 - 1
+EMAIL_LIMIT = 254  # RFC 5321 §4.5.3.1.3, without the brackets
+NOTE_LIMIT = 4000
+MAX_QUANTITY = 1_000_000  # of one line of an order
 MAX_AMOUNT = Decimal(10) ** 12
 MAX_WEIGHT_GRAMS = Decimal(10) ** 9
 MAX_DIGITS = 40  # of a decimal: Python's own is quadratic in its length
@@ -38,8 +42,12 @@ _TIMESTAMP = re.compile(
 )
 _HYPHENS = re.compile(r"-+")
 _URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_EVENT_ID = re.compile(r"evt_([0-9]{1,19})")
 _CENT = Decimal(1).scaleb(-settings.currency_decimals)
 _MILLIGRAM = Decimal("0.001")
+# What HTML's <input type="email"> takes, with RFC 5321's limit for what stands before the @.
+_LABEL_OF_HOST = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL = rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL_OF_HOST}(\.{_LABEL_OF_HOST})*"
 
 
 class Scientific(Decimal):
@@ -116,6 +124,28 @@ def url(value: object) -> str:
     return address
 
 
+def endpoint(value: object) -> str:
+    """An address that we can send to: one that is whole, and holds no user and no password."""
+    address = url(value)
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")
+        good = bool(host) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good:
+        raise Fault("invalid_endpoint", "must name a host and perhaps a port, and no user")
+    return address
+
+
+def event_id(value: object) -> int:
+    """The id of an event, such as evt_4711, as its number."""
+    found = _EVENT_ID.fullmatch(text(value, LABEL_LIMIT))
+    if found is None or int(found[1]) > MAX_ID:
+        raise Fault("not_an_event", "must be the id of an event, such as evt_4711")
+    return int(found[1])
+
+
 @lru_cache(maxsize=4096)  # prices repeat: in a catalogue file most of them are cache hits
 def money(value: str) -> Decimal:
     """An amount of the shop's currency, with exactly that currency's number of decimals.
@@ -163,6 +193,33 @@ def stock(value: int | str) -> int:
         value = int(value)
     if abs(value) > MAX_STOCK:
         raise Fault("too_large", f"must lie between -{MAX_STOCK} and {MAX_STOCK}")
+    return value
+
+
+def email(value: object) -> str:
+    """An address for mail, as browsers take it: in ASCII, without a name around it."""
+    address = text(value, EMAIL_LIMIT)
+    if not re.fullmatch(_EMAIL, address):
+        raise Fault("not_an_email", "must be an address such as ada@example.com")
+    return address
+
+
+def note(value: object) -> str:
+    """A few lines of plain text, as given."""
+    return text(value, NOTE_LIMIT)
+
+
+def quantity(value: int) -> int:
+    """How many pieces somebody buys."""
+    if not 1 <= value <= MAX_QUANTITY:
+        raise Fault("out_of_range", f"must lie between 1 and {MAX_QUANTITY}")
+    return value
+
+
+def variant_id(value: int) -> int:
+    """The id of a variant, as a number."""
+    if not 1 <= value <= MAX_ID:
+        raise Fault("out_of_range", f"must lie between 1 and {MAX_ID}")
     return value
 
 
@@ -229,9 +286,17 @@ SHAPES: Mapping[Callable[..., Any], Mapping[str, Any]] = {
     url: _shape_of_line(
         URL_LIMIT, rf"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^\s/{_NO_LINE}][^\s{_NO_LINE}]*\s*$"
     ),
+    endpoint: _shape_of_line(
+        URL_LIMIT, r"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9.:\[\]-]+([/?#][!-~]*)?$"
+    ),
+    event_id: {"type": "string", "pattern": "^evt_[0-9]{1,19}$"},
     description: {"type": "string", "maxLength": DESCRIPTION_LIMIT, "pattern": r"^[^\u0000]*$"},
     money: _shape_of_decimal(MAX_AMOUNT, f"{_FRACTION}0*"),
     weight_grams: _shape_of_decimal(MAX_WEIGHT_GRAMS, "[0-9]+"),
+    email: _shape_of_line(EMAIL_LIMIT, f"^{_EMAIL}$") | {"minLength": 3},
+    note: {"type": "string", "maxLength": NOTE_LIMIT, "pattern": r"^[^\u0000]*$"},
+    quantity: {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY},
+    variant_id: {"type": "integer", "minimum": 1, "maximum": MAX_ID},
     stock: {"type": "integer", "minimum": -MAX_STOCK, "maximum": MAX_STOCK},
     row_id: {"type": "integer", "minimum": 0, "maximum": MAX_ID},
     timestamp: {"type": "string", "format": "date-time"},

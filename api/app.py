@@ -9,7 +9,19 @@ from api import context, docs, express, faults, health, operations, problems, st
 from api.commands import cli
 from api.lean import LeanFlask
 from api.logs import configure_logging
-from api.v1 import batch, exports, imports, jobs, keys, products, variants
+from api.v1 import (
+    batch,
+    events,
+    exports,
+    imports,
+    jobs,
+    keys,
+    orders,
+    products,
+    stock,
+    variants,
+    webhooks,
+)
 from config import settings
 from models import db
 from schemas import ma
@@ -48,8 +60,12 @@ def create_app() -> Flask:
     app.register_blueprint(variants.blueprint, url_prefix="/api/v1/variants")
     app.register_blueprint(imports.blueprint, url_prefix="/api/v1/imports")
     app.register_blueprint(exports.blueprint, url_prefix="/api/v1/exports")
+    app.register_blueprint(orders.blueprint, url_prefix="/api/v1/orders")
+    app.register_blueprint(stock.blueprint, url_prefix="/api/v1/stock")
     app.register_blueprint(jobs.blueprint, url_prefix="/api/v1/jobs")
     app.register_blueprint(keys.blueprint, url_prefix="/api/v1/keys")
+    app.register_blueprint(events.blueprint, url_prefix="/api/v1/events")
+    app.register_blueprint(webhooks.blueprint, url_prefix="/api/v1/webhooks")
     app.register_blueprint(docs.blueprint)
     operations.init_app(app)
     express.init_app(app)

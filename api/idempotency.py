@@ -16,14 +16,12 @@ from http import HTTPStatus
 
 from flask import Response, after_this_request, current_app, request
 from marshmallow import ValidationError
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from api import context, limits
 from errors import BadRequest, Conflict, FieldFault, Invalid, PushcartError
-from models import IdempotentAnswer, db
+from models import db
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -63,6 +61,13 @@ def sent_key() -> str | None:
     return key
 
 
+def missing() -> BadRequest:
+    """The error for a request that is not to be sent twice by accident."""
+    detail = "must be there: name this request, so that a repeat of it takes no effect"
+    fault = FieldFault("idempotency_key_required", detail, parameter=HEADER)
+    return BadRequest(f"The header {HEADER} {detail}.", [fault], code="idempotency_key_required")
+
+
 def once(key: str, body: bytes) -> Once:
     """The current request with its body, or a hash of it, as one that is to take effect once."""
     caller = context.current().key
@@ -97,27 +102,45 @@ def first_answer(asked: Once, run: Callable[[], Response], shown_once: str | Non
     return response
 
 
+# The second statement, for it must see what was committed before the lock was free.
+_LOCK_AND_LOOK = """
+SELECT set_config(
+    'pushcart.is_first', CAST(pg_try_advisory_xact_lock(%(lock)s) AS text), true
+);
+SELECT current_setting('pushcart.is_first') = 'true' AS is_first, answer.*
+FROM (VALUES (1)) AS always LEFT JOIN idempotent_answers answer
+ON answer.digest = %(digest)s AND answer.created_at > now() - %(kept_for)s
+"""
+# An answer may replace one that has expired. What has, is cleared away by rows that nobody holds,
+# and last of all, so that nobody waits for anybody.
+_KEEP = f"""
+INSERT INTO idempotent_answers (digest, fingerprint, status, headers, body)
+VALUES (%(digest)s, %(fingerprint)s, %(status)s, %(headers)s, %(body)s)
+ON CONFLICT (digest) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, status = EXCLUDED.status,
+    headers = EXCLUDED.headers, body = EXCLUDED.body, created_at = EXCLUDED.created_at;
+DELETE FROM idempotent_answers WHERE digest IN (
+    SELECT digest FROM idempotent_answers WHERE created_at <= now() - %(kept_for)s
+    ORDER BY created_at LIMIT {_EXPIRED_AT_ONCE} FOR UPDATE SKIP LOCKED
+)
+"""  # noqa: S608  # a number of ours
+
+
 def _answer_before(session: Session, asked: Once) -> Response | None:
     """What has been answered already; None if nothing was, and then nobody else goes on."""
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(asked.lock))):
+    given = {"lock": asked.lock, "digest": asked.digest, "kept_for": KEPT_FOR}
+    row = session.connection().exec_driver_sql(_LOCK_AND_LOOK, given).one()
+    if not row.is_first:
         session.rollback()
         after_this_request(_retry_soon)
         detail = f"A request with this {HEADER} is being worked on. Ask again for its answer."
         raise Conflict(detail, code="idempotency_in_progress")
-    # A statement of its own, for it must see what was committed before the lock was free.
-    row = session.execute(
-        select(IdempotentAnswer.__table__).where(
-            IdempotentAnswer.digest == asked.digest,
-            IdempotentAnswer.created_at > func.now() - KEPT_FOR,
-        )
-    ).one_or_none()
-    if row is None:
+    if row.digest is None:
         return None
     session.rollback()
-    if row.fingerprint != asked.fingerprint:
+    if row.fingerprint.tobytes() != asked.fingerprint:
         detail = f"This {HEADER} was sent with another body or query: use a new one."
         raise Invalid(detail, code="idempotency_key_reused")
-    return Response(row.body, row.status, {**row.headers, REPLAYED: "true"})
+    return Response(row.body.tobytes(), row.status, {**row.headers, REPLAYED: "true"})
 
 
 def _retry_soon(response: Response) -> Response:
@@ -134,23 +157,13 @@ def _keep(session: Session, asked: Once, response: Response, shown_once: str | N
     body = response.get_data()
     if shown_once and response.status_code < HTTPStatus.BAD_REQUEST:
         body = json.dumps({**json.loads(body), shown_once: None}).encode()
+    headers = {name: value for name, value in response.headers if name != "Content-Length"}
     answer = {
+        "digest": asked.digest,
         "fingerprint": asked.fingerprint,
         "status": response.status_code,
-        "headers": {name: value for name, value in response.headers if name != "Content-Length"},
+        "headers": json.dumps(headers),
         "body": body,
-        "created_at": func.now(),
+        "kept_for": KEPT_FOR,
     }
-    session.execute(
-        insert(IdempotentAnswer)
-        .values(digest=asked.digest, **answer)
-        .on_conflict_do_update(index_elements=["digest"], set_=answer)  # one that has expired
-    )
-    expired = (
-        select(IdempotentAnswer.digest)
-        .where(IdempotentAnswer.created_at <= func.now() - KEPT_FOR)
-        .order_by(IdempotentAnswer.created_at)
-        .limit(_EXPIRED_AT_ONCE)
-        .with_for_update(skip_locked=True)  # last of all, so that nobody waits for anybody
-    )
-    session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.digest.in_(expired)))
+    session.connection().exec_driver_sql(_KEEP, answer)

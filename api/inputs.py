@@ -16,6 +16,7 @@ from models import JSONObject
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 MAX_LIMIT = 200
+_NOT_UTF8 = "werkzeug.url_quote"  # such bytes stay percent-encoded
 
 
 def json_object(*media_types: str) -> JSONObject:
@@ -74,9 +75,8 @@ def query(known: Mapping[str, Parameter], query_string: str) -> JSONObject:
 
 def arguments(query_string: str) -> dict[str, list[str]]:
     """Each name with its values, as werkzeug reads them; the string is WSGI's."""
-    pairs = parse_qsl(
-        query_string.encode("latin1").decode(), keep_blank_values=True, errors="werkzeug.url_quote"
-    )
+    sent = query_string.encode("latin1").decode(errors=_NOT_UTF8)
+    pairs = parse_qsl(sent, keep_blank_values=True, errors=_NOT_UTF8)
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)
@@ -88,6 +88,22 @@ def choice(name: str, words: Iterable[str], description: str, default: Any = Non
     allowed = tuple(words)
     schema = {"type": "string", "enum": list(allowed)}
     return Parameter(name, partial(values.choice, allowed), schema, description, default)
+
+
+def times(name: str, items: str) -> tuple[Parameter, ...]:
+    """Parameters that bound a time: `created_at[gte]` and the like, for a list of `items`."""
+    return tuple(
+        Parameter(
+            f"{name}[{operator}]",
+            values.timestamp,
+            dict(values.SHAPES[values.timestamp]),
+            f"Only {items} with a time that is {meaning} this.",
+        )
+        for operator, meaning in _BOUNDS.items()
+    )
+
+
+_BOUNDS = {"gt": "later than", "gte": "not before", "lt": "earlier than", "lte": "not after"}
 
 
 def flag(name: str, description: str) -> Parameter:

@@ -84,6 +84,8 @@ class Operation:
     answers: Mapping[int, Answer]
     raises: tuple[type[PushcartError], ...]  # beside those that every such route may raise
     shown_once: str | None  # the field of an answer that is stored nowhere
+    opened_by: Parameter | None  # what lets a request without a key come to the view, which checks
+    needs_idempotency_key: bool
     express: bool  # whether the view does without Flask's request, and gives `Sent`
     # The parameters in a query string, not to be changed. Raises BadRequest.
     asked: Callable[[str], JSONObject] = field(init=False)
@@ -110,8 +112,10 @@ class Operation:
         if call.error is not None:
             raise call.error
         if self.scope is not None:
-            auth.admit(self.scope, visitors=self.visitors)
+            auth.admit(self.scope, visitors=self.visitors, holder=self._is_opened(call))
         key = idempotency.sent_key() if idempotency.HEADER in self.headers else None
+        if key is None and self.needs_idempotency_key:
+            raise idempotency.missing()
         given = self.arguments(given, call.query_string)
         if self.body is None:
             return self._run(given, key)
@@ -121,6 +125,10 @@ class Operation:
             return self._run({**given, "sent": inputs.json_object(*self.body.media_types)}, key)
         with self.body.reader() as upload:  # before any transaction: it takes as long as it likes
             return self._run({**given, "sent": upload}, key, upload)
+
+    def _is_opened(self, call: context.Call) -> bool:
+        sent = inputs.arguments(call.query_string) if self.opened_by else ()
+        return self.opened_by is not None and self.opened_by.name in sent
 
     def _run(
         self, given: Mapping[str, Any], key: str | None, upload: Upload | None = None
@@ -147,6 +155,8 @@ def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
     answers: Mapping[int, Answer],
     raises: tuple[type[PushcartError], ...] = (),
     shown_once: str | None = None,
+    opened_by: Parameter | None = None,
+    needs_idempotency_key: bool = False,
     express: bool = False,
 ) -> Callable[[Callable[..., ResponseReturnValue]], Operation]:
     """Declare what the view below promises; see `Operation`.
@@ -154,6 +164,7 @@ def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
     The view is called with the address's variables, with `query` (every declared parameter by
     its name, None where it is absent and has no default) and with `sent`, each if declared.
     `shown_once` names a field of the answer that repeats with an Idempotency-Key do not show.
+    `opened_by` is one of the parameters: with it, the view is to find out who may see what.
     `express` is for a GET whose view does without `flask.request` and gives `Sent`:
     it is served by `api/express.py` where that can.
     """
@@ -161,7 +172,18 @@ def operation(  # noqa: PLR0913  # a declaration has as many parts as a promise
     def declare(view: Callable[..., ResponseReturnValue]) -> Operation:
         known = {parameter.name: parameter for parameter in query}
         declared = Operation(
-            view, scope, visitors, known, headers, body, answers, raises, shown_once, express
+            view,
+            scope,
+            visitors,
+            known,
+            headers,
+            body,
+            answers,
+            raises,
+            shown_once,
+            opened_by,
+            needs_idempotency_key,
+            express,
         )
         update_wrapper(declared, view)
         return declared

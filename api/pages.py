@@ -15,7 +15,7 @@ from marshmallow import Schema
 
 from access.memory import Memory
 from api import conditional, context
-from api.inputs import JSON, arguments
+from api.inputs import CURSOR, JSON, arguments
 from api.operations import Sent
 from config import settings
 from errors import BadRequest, FieldFault
@@ -51,16 +51,16 @@ class Page(Generic[Row]):
     prev: Position | None
 
 
-def position(kind: str, sealed: str | None) -> Position:
-    """The position in the parameter `cursor`, as `respond` sealed it for the same `kind`.
+def position(kind: str, cursor: str | None, parameter: str = CURSOR.name) -> Position:
+    """The position in a cursor, which `parameter` brought, as it was `sealed` for the same `kind`.
 
     Raises BadRequest for a cursor that this server did not make, or made for another list.
     """
-    if sealed is None:
+    if cursor is None:
         return Position()
-    opened = _opened(kind, sealed)
+    opened = _opened(kind, cursor)
     if opened is None:
-        fault = FieldFault("invalid_cursor", "is not a cursor of this list", parameter="cursor")
+        fault = FieldFault("invalid_cursor", "is not a cursor of this list", parameter=parameter)
         detail = "The cursor is not one of this list: start again without it."
         raise BadRequest(detail, [fault], code="invalid_cursor")
     backwards, *key = opened
@@ -87,12 +87,12 @@ def cut(found: Sequence[Row], limit: int, start: Position, key: Callable[[Row], 
 
 def of(item: type[Schema]) -> JSONObject:
     """The JSON Schema of a page of such items; the schema class stands in for its own."""
-    url = {"type": ["string", "null"], "format": "uri"}
+    address = {"type": ["string", "null"], "format": "uri"}
     return {
         "title": f"{item.__name__.removesuffix('Schema')}Page",
         "type": "object",
         "required": ["data", "next", "prev"],
-        "properties": {"data": {"type": "array", "items": item}, "next": url, "prev": url},
+        "properties": {"data": {"type": "array", "items": item}, "next": address, "prev": address},
     }
 
 
@@ -113,7 +113,7 @@ def respond(
     `versions` tell the rows' state, where they have one: then the page has an ETag, and is
     answered by 304 where the client holds it already.
     """
-    urls = {"next": _url(kind, page.next), "prev": _url(kind, page.prev)}
+    urls = {"next": url(kind, page.next), "prev": url(kind, page.prev)}
     around = json.dumps(urls | extra).encode()
     headers = [("Content-Type", JSON)]
     if versions is not None:
@@ -158,42 +158,44 @@ def keep(address: str, states: Any, sent: Sent) -> Sent:
     return sent
 
 
-def _url(kind: str, start: Position | None) -> str | None:
+def url(kind: str, start: Position | None, parameter: str = CURSOR.name) -> str | None:
+    """The current request's address with another position; None where there is no such page."""
     if start is None or start.key is None:
         return None
     call = context.current()
     others = "&".join(
-        part for part in call.query_string.split("&") if not part.startswith("cursor=")
+        part for part in call.query_string.split("&") if not part.startswith(f"{parameter}=")
     )
-    return f"{call.url}?{_encoded(others)}cursor={_sealed(kind, start)}"
+    return f"{call.url}?{_encoded(others, parameter)}{parameter}={sealed(kind, start)}"
 
 
 @lru_cache(maxsize=256)
-def _encoded(query_string: str) -> str:
+def _encoded(query_string: str, parameter: str) -> str:
     """The query's other parameters as they go into an address, each followed by `&`."""
     asked = arguments(query_string)
-    asked.pop("cursor", None)
+    asked.pop(parameter, None)
     return "".join(f"{urlencode({name: values}, doseq=True)}&" for name, values in asked.items())
 
 
-def _sealed(kind: str, start: Position) -> str:
+def sealed(kind: str, start: Position) -> str:
+    """A position as clients carry it: signed, and of no use but for this list."""
     inside = json.dumps([int(start.backwards), *(start.key or ())]).encode()
     return _printable(_signature(kind, inside) + inside)
 
 
-def _printable(sealed: bytes) -> str:
-    return urlsafe_b64encode(sealed).rstrip(b"=").decode()
+def _printable(found: bytes) -> str:
+    return urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
-def _opened(kind: str, sealed: str) -> list[Any] | None:
+def _opened(kind: str, cursor: str) -> list[Any] | None:
     """What is in a cursor; None if this server did not make it for this list."""
     try:
-        found = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+        found = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         return None
     signature, inside = found[:_SIGNATURE_BYTES], found[_SIGNATURE_BYTES:]
     # base64 reads past what it does not know.
-    if _printable(found) != sealed or not hmac.compare_digest(signature, _signature(kind, inside)):
+    if _printable(found) != cursor or not hmac.compare_digest(signature, _signature(kind, inside)):
         return None
     opened: list[Any] = json.loads(inside)
     return opened

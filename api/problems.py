@@ -45,6 +45,7 @@ def problem_of(error: PushcartError) -> JSONObject:
             for name in ("pointer", "parameter", "code", "detail")
             if (value := getattr(fault, name)) is not None
         }
+        | dict(fault.extra or {})
         for fault in error.faults
     ]
     extra: JSONObject = {"errors": faults} if faults else {}

@@ -1,4 +1,4 @@
-"""Runs wrk, and reads what bench/requests.lua prints at its end."""
+"""Runs wrk, and reads what its scripts print at their end."""
 
 import json
 import shutil
@@ -38,13 +38,15 @@ def program() -> str:
     return found
 
 
-def run(url: str, requests: Path, key: str, connections: int, seconds: int) -> Load:
+def run(
+    url: str, requests: Path, key: str, connections: int, seconds: int, *, script: Path = SCRIPT
+) -> Load:
     """Send the file's requests in turn, on so many connections, for so long."""
     options = {
         "--threads": str(min(THREADS, connections)),
         "--connections": str(connections),
         "--duration": f"{seconds}s",
-        "--script": str(SCRIPT),
+        "--script": str(script),
     }
     done = subprocess.run(
         [program(), *chain.from_iterable(options.items()), url, "--", str(requests), key],

@@ -21,7 +21,10 @@ def empty() -> None:
     """Empty the tables, and let no contender pay for what an earlier one has left to write."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(
-            text("TRUNCATE products, vocabulary, variants, jobs, job_errors, files CASCADE")
+            text(
+                "TRUNCATE products, vocabulary, variants, stock_movements, jobs, job_errors, files,"
+                " events CASCADE"
+            )
         )
         connection.execute(text("CHECKPOINT"))
 

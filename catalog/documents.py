@@ -53,12 +53,16 @@ def render_outdated(session: Session, after: int = 0, limit: int = 100) -> Seque
 
 def columns(schema: Schema, source: str) -> str:
     """SQL for the schema's fields of `source`, in their JSON forms and under their JSON names."""
-    # `metadata_` in Python is `metadata` in the table: the declarative base owns the plain name.
-    stored = {name: (field.attribute or name).rstrip("_") for name, field in schema.fields.items()}
     return ", ".join(
         f'{_value(schema.fields[name], f"{source}.{column}")} AS "{name}"'
-        for name, column in stored.items()
+        for name, column in _stored(schema).items()
     )
+
+
+def _stored(schema: Schema) -> dict[str, str]:
+    """The column of each field: `metadata_` in Python is `metadata` in the table."""
+    # The declarative base owns the plain name.
+    return {name: (field.attribute or name).rstrip("_") for name, field in schema.fields.items()}
 
 
 @singledispatch
@@ -118,3 +122,18 @@ _RENDER = text(
     f"UPDATE products SET ({', '.join(DERIVED)}) = ({_DERIVED}), document_shape = :shape"
     " WHERE id = ANY(:ids) RETURNING id, version, document, document_shape"
 )
+
+_COUNTED_UP = {"version": "version + 1", "updated_at": "clock_timestamp()"}
+_AS_CHANGED = ", ".join(
+    f"{_COUNTED_UP.get(column, column)} AS {column}"
+    for column in _stored(ProductSchema(exclude=("variants",))).values()
+)
+# After a change by which nothing is sorted or searched, such as one of stock: counts the version of
+# `%(products)s` up and renders their documents, in one write of each row, whose lock is held. What
+# other code has derived stays, and so the row stays one that a release renders anew.
+COUNT_UP = f"""
+UPDATE products p SET version = m.version, updated_at = m.updated_at, document = {_document("m")},
+    document_shape = CASE p.document_shape WHEN {SHAPE} THEN {SHAPE} ELSE 0 END
+FROM (SELECT {_AS_CHANGED} FROM products WHERE id = ANY(%(products)s::bigint[])) m
+WHERE p.id = m.id;
+"""

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from catalog import staging
+from catalog import staging, stock
 from catalog.formats.detection import open_catalogue
 from catalog.formats.rows import Group, Options, ProductRows, Reader, Refusal, groups, survey
 from errors import Stopped
@@ -82,6 +82,7 @@ class _Run:
         self._job = job
         self._checks_only = bool(job.params.get("dry_run"))
         self._stops = job.params.get("on_error") == "stop"
+        self._tells = bool(job.params.get("events"))
         self._mode = job.params.get("mode", "upsert")
         self._groups_before = _groups_done(job.checkpoint.get("before", {}))
         self._groups_done = job.checkpoint.get("groups", 0)
@@ -148,10 +149,14 @@ class _Run:
         self._groups_done = done
 
     def _write(self, session: Session, chunk: Chunk) -> Step:
-        stage = staging.plan if self._checks_only else staging.write
+        stock.tell_why(session, "import", str(self._job.id))
         # Of what this import has created, the rest may follow.
         is_ours = self._mode == "create" and any(part.is_counted for part in chunk.parts)
-        staged = stage(session, chunk.products, "upsert" if is_ours else self._mode)
+        mode = "upsert" if is_ours else self._mode
+        if self._checks_only:
+            staged = staging.plan(session, chunk.products, mode)
+        else:
+            staged = staging.write(session, chunk.products, mode, events=self._tells)
         refused = [*_refused_on_writing(chunk.products, staged, self._reader)]
         if self._stops and refused:
             session.rollback()

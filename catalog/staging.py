@@ -41,12 +41,17 @@ class Staged:
     changes: dict[int, str] = field(default_factory=dict)  # planned, as the text of a JSON object
 
 
-def write(session: Session, products: Sequence[ProductRows], mode: str = "upsert") -> Staged:
+def write(
+    session: Session, products: Sequence[ProductRows], mode: str = "upsert", *, events: bool = False
+) -> Staged:
     """Create and update these products in the caller's transaction; each handle may occur once.
 
-    `mode`: create or update alone, one of MODES. Raises IntegrityError when someone else creates
+    `mode`: create or update alone, one of MODES. `events`: whether the transaction writes events of
+    products and stock, this and all that follows. Raises IntegrityError when someone else creates
     the same handle meanwhile: the caller starts the transaction anew, and then finds it.
     """
+    if not events:
+        session.connection().exec_driver_sql(staging_sql.NO_EVENTS)
     return _stage(session, products, mode, planned=False)
 
 

@@ -11,6 +11,8 @@ from schemas import ProductSchema, VariantFields
 _VARIANT_FIELDS = tuple(VariantFields().fields)
 _VARIANT_COLUMNS = ", ".join(_VARIANT_FIELDS)
 
+# What triggers write of each product is off unless it is asked for: migration 0011.
+NO_EVENTS = "SET LOCAL pushcart.events = 'off';"
 CREATE_TABLES = """
 SET LOCAL client_min_messages = warning;
 CREATE TEMP TABLE IF NOT EXISTS staged_products (

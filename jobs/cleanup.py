@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+import events
 from config import settings
 from jobs.running import RunningJob, Step
 from models import FileChunk, Job, JobError, JSONObject, StoredFile
 
 KIND = "clean-up"
+WEBHOOK_KIND = "webhook"
 _CHUNKS_AT_ONCE = 32  # of half a MiB
 _ROWS_AT_ONCE = 2000
 # A file without a job is an upload that arrives, or one whose sender went away.
@@ -26,6 +28,7 @@ def run(job: RunningJob) -> JSONObject:
         "job_errors": _repeat(job, _delete_errors),
         "jobs": _repeat(job, _delete_jobs),
         "files": _repeat(job, _delete_files),
+        "events": _repeat(job, _forget_events),
     }
 
 
@@ -101,9 +104,13 @@ def _delete_files(session: Session) -> int:
     )
 
 
+def _forget_events(session: Session) -> int:
+    return events.forget(session, _ROWS_AT_ONCE)
+
+
 def _is_due() -> ColumnElement[bool]:
-    # Of clean-ups themselves that went well, there is nothing to be seen.
-    tidy = and_(Job.kind == KIND, Job.status == "succeeded")
+    # Of clean-ups that went well there is nothing to be seen, of deliveries their own list.
+    tidy = and_(Job.kind.in_((KIND, WEBHOOK_KIND)), Job.status == "succeeded")
     return or_(_ended_before(settings.job_retention_days), tidy)
 
 

@@ -204,6 +204,19 @@ class RunningJob:
         session.commit()
         raise TurnOver
 
+    def postpone(self, pause_seconds: float, *, checkpoint: JSONObject) -> None:
+        """Hand the job back, to go on from `checkpoint` after a pause; commits.
+
+        What the caller has written commits with it. Raises TurnOver after that; LeaseLost as `step`
+        does. A job that is cut short by a pause is no more stalled than one that makes a step.
+        """
+        run_at = func.now() + timedelta(seconds=pause_seconds)
+        change = _HELD.values(stalls=0, run_at=run_at, publish_at=run_at, publishes=0)
+        waiting = {"status": "queued", "lease_until": None, "checkpoint": checkpoint}
+        self._hold(db.session(), change, **waiting)
+        db.session.commit()
+        raise TurnOver
+
     def end(self, status: str, *, error: JSONObject | None = None) -> None:
         """Write the job's final status; the result file of a job that succeeded is whole now."""
         session = db.session()

@@ -3,6 +3,7 @@
 What comes when is declared in code, next to its task; the table holds no more than when it is due.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -33,8 +34,18 @@ def declare(name: str, every: timedelta, task: Task[Any, Any]) -> None:
     _declared[name] = Declared(name, every, task)
 
 
+_lookouts: list[Callable[[Session], None]] = []
+
+
+def look_out(enqueue: Callable[[Session], None]) -> None:
+    """Have each sweep call `enqueue`, which puts in jobs for what it finds to be due."""
+    _lookouts.append(enqueue)
+
+
 def enqueue_due(session: Session) -> None:
     """Put in each job that is due, once, however many rounds were missed."""
+    for enqueue in _lookouts:
+        enqueue(session)
     for schedule in _declared.values():
         first = {"name": schedule.name, "due_at": func.now() + schedule.every}
         session.execute(insert(Schedule).values(first).on_conflict_do_nothing())

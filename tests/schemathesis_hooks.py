@@ -15,17 +15,27 @@ _BEYOND_A_SCHEMA = {
     "duplicate_item",
     "duplicate_name",  # names that are equal once they are composed (NFC)
     "duplicate_options",
+    "event_not_found",
     "handle_taken",
     "idempotency_key_reused",
     "in_the_past",
+    "invalid_endpoint",
+    "inactive_variant",
     "named_twice",
+    "no_price",
     "not_a_number",  # 1e-7: an exponent
     "not_an_integer",  # 5.0, which JSON Schema takes for one
+    "not_tracked",
     "other_handle",
+    "not_an_event",  # a number beyond 64 bits
+    "private_address",
     "product_not_found",
     "read_only",
     "unknown_variant",
 }
+
+# Where an entry names a variant by its id or its SKU, and changes it by one of two fields.
+_ONE_OF_TWO = ("/lines/", "/adjustments/")
 
 schemathesis.serializer.alias(
     ["text/csv", "application/csv", "text/plain", "application/x-ndjson"],
@@ -65,14 +75,16 @@ def filter_failure(
 def _is_beyond_a_schema(fault: dict[str, str]) -> bool:
     place = fault.get("pointer", "")
     if fault["code"] == "required":  # of a batch's item, if it means a new product
-        return place.startswith("/products/")
+        return place.startswith(("/products/", *_ONE_OF_TWO))
+    if fault["code"] == "both_at_once":
+        return place.startswith(_ONE_OF_TWO)
     if fault["code"] == "unknown_field":  # which variant, of a product that is new
         return place.endswith("/id")
     # A cursor is signed, a mapping is JSON in a text, what stands between the commas of a list is
     # the server's to read, only writes read If-None-Match strictly, and to If-Match's pattern
     # Schemathesis makes a 0.
     parameter = fault.get("parameter", "")
-    unsaid = parameter in ("cursor", "mapping", "If-None-Match", "If-Match")
+    unsaid = parameter in ("after", "cursor", "mapping", "If-None-Match", "If-Match")
     return unsaid or parameter.endswith("[in]") or fault["code"] in _BEYOND_A_SCHEMA
 
 

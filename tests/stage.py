@@ -34,7 +34,10 @@ def app(migrated: Flask) -> Flask:
     """The app on empty tables. Ids go on: a late message of another test finds no job of its id."""
     with migrated.app_context():
         db.session.execute(
-            text("TRUNCATE products, vocabulary, variants, jobs, job_errors, files CASCADE")
+            text(
+                "TRUNCATE products, vocabulary, variants, stock_movements, orders, jobs,"
+                " job_errors, files, events, mails, webhooks CASCADE"
+            )
         )
         db.session.commit()
     return migrated

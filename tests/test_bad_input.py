@@ -1,6 +1,7 @@
 """Whatever arrives, the answer is a problem of RFC 9457 that says what was wrong, and where."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -247,6 +248,7 @@ JOBS = [
         for url, sent, code in (
             ("imports", "mode=delete", "not_a_choice"),
             ("imports", "dry_run=1", "not_a_choice"),
+            ("imports", "events=1", "not_a_choice"),
             ("imports", "blank=", "not_a_choice"),
             ("imports", "on_error=ignore", "not_a_choice"),
             ("imports", "encoding=klingon", "not_a_choice"),
@@ -285,6 +287,64 @@ KEYS = [
     query("cursor=x", "invalid_cursor", "cursor", "/api/v1/keys"),
     get(f"/api/v1/keys/{'9' * 30}", "key_not_found"),
 ]  # fmt: skip
+
+
+HOOKS = "/api/v1/webhooks"
+
+
+def hook(name: str, value: Any, code: str, place: str = "") -> Bad:
+    """A good webhook but for one field."""
+    body = json.dumps({"url": "https://erp.example/", name: value}).encode()
+    title = f"webhook {name}={value!r:.40}"
+    return Bad(title, 422, code, f"/{name}{place}", path=HOOKS, body=body)
+
+
+NOT_TEXT: tuple[Any, ...] = (5, {}, [])
+NOT_LISTS: tuple[Any, ...] = ("product.created", {}, 5)
+WEBHOOKS = [
+    *(hook("url", sent, "not_text") for sent in NOT_TEXT),
+    hook("url", None, "required"),
+    hook("url", " ", "blank"),
+    hook("url", "https://a/\0", "nul_character"),
+    hook("url", f"https://a/{'x' * 2048}", "too_long"),
+    *(hook("url", sent, "not_a_url") for sent in ("erp.example", "ftp://erp.example", "https://")),
+    *(hook("url", sent, "invalid_endpoint") for sent in (
+        "https://me:secret@erp.example/", "https://@erp.example/", "https://erp.example:0/",
+        "https://erp.example:99999/", "https://erp.example:x/", "https://[::1/", "https://?a",
+        "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/",
+    )),
+    *(hook("url", sent, "private_address") for sent in ("http://127.0.0.1", "https://[fc00::1]/")),
+    *(hook("types", sent, "invalid_type") for sent in NOT_LISTS),
+    hook("types", ["product.created", "sold"], "not_a_choice", "/1"),
+    hook("enabled", "yes", "invalid_type"),
+    *(hook(name, "x", "unknown_field") for name in ("secret", "id", "cursor", "disabled_because")),
+    query("limit=0", "out_of_range", "limit", HOOKS),
+    query("cursor=x", "invalid_cursor", "cursor", HOOKS),
+    *(get(f"{HOOKS}/{wrong}", "webhook_not_found") for wrong in ("0", "9" * 30)),
+    *(get(f"{HOOKS}/{wrong}", "not_found") for wrong in ("x", "-1", "deliveries")),
+    *(get(f"{HOOKS}/{wrong}/deliveries", "webhook_not_found") for wrong in ("0", "9" * 30)),
+    *(Bad(f"{method} a webhook: {wrong}", 404, "webhook_not_found", None, method,
+          f"{HOOKS}/{wrong}", b"{}")
+      for method in ("PATCH", "DELETE") for wrong in ("0", "9" * 30)),
+    *(Bad(f"{action} a webhook: {wrong}", 404, "webhook_not_found", None, "POST",
+          f"{HOOKS}/{wrong}/{action}", b'{"event_id": "evt_1"}')
+      for action in ("test", "replay") for wrong in ("0", "9" * 30)),
+    *(Bad(f"redelivering {wrong}", 404, "delivery_not_found", None, "POST",
+          f"{HOOKS}/deliveries/{wrong}/redeliver") for wrong in ("0", "9" * 30)),
+    *(Bad(f"replay from {sent!r:.20}", 422, code, "/event_id", "POST", f"{HOOKS}/0/replay",
+          json.dumps({"event_id": sent}).encode())
+      for sent, code in ((5, "not_text"), (None, "required"), ("7", "not_an_event"),
+                         ("evt_", "not_an_event"), ("evt_" + "9" * 19, "not_an_event"),
+                         ("evt_\u0661", "not_an_event"))),
+]  # fmt: skip
+EVENTS = [
+    query("after=x", "invalid_cursor", "after", "/api/v1/events"),
+    query("after=", "invalid_cursor", "after", "/api/v1/events"),
+    query("type[in]=", "out_of_range", "type[in]", "/api/v1/events"),
+    query("type[in]=product.created,sold", "not_a_choice", "type[in]", "/api/v1/events"),
+    query("cursor=x", "unknown_parameter", "cursor", "/api/v1/events"),
+    query("limit=0", "out_of_range", "limit", "/api/v1/events"),
+]
 
 
 def whole(sent: dict[str, Any], code: str, place: str, ref: str = "tee") -> Bad:
@@ -378,6 +438,109 @@ WRITES = [
 ]  # fmt: skip
 
 
+def bought(name: str, value: Any, code: str, place: str = "", status: int = 422) -> Bad:
+    """A good order but for one field."""
+    sent = {"email": "a@b.c", "lines": [{"sku": "S", "quantity": 1}], name: value}
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    title, body = f"order {name}={value!r:.40}", json.dumps(sent).encode()
+    place = f"/{name}{place}"
+    return Bad(title, status, code, place, path="/api/v1/orders", body=body, headers=headers)
+
+
+def bought_line(sent: Any, code: str, place: str = "") -> Bad:
+    """An order of a good line and another one."""
+    return bought("lines", [{"sku": "S", "quantity": 1}, sent], code, f"/1{place}")
+
+
+def adjusted(sent: Any, code: str, place: str = "", status: int = 422) -> Bad:
+    """A good adjustment but for what is sent beside."""
+    entry = {"sku": "S", "delta": 1, "reason": "found", **sent}
+    entry = {name: value for name, value in entry.items() if value != "absent"}
+    body = json.dumps({"adjustments": [entry]}).encode()
+    title, path = f"adjust {sent!r:.50}", "/api/v1/stock/adjustments"
+    return Bad(title, status, code, f"/adjustments/0{place}", path=path, body=body)
+
+
+NO_EMAILS = ("", "a", "a@", "@b", "a b@c", "a@b@c", "a@-b", "a@b..c", "Ada <a@b.c>", "a@b.c\n",
+             "\u00e9@b.c", "a@b_c", f"{'x' * 65}@b.c")  # fmt: skip
+
+NO_TEXTS: tuple[Any, ...] = (5, [], {})
+NO_ENTRIES: tuple[Any, ...] = (5, "S", [])
+
+ORDERS = [
+    *(bought("email", sent, "not_an_email") for sent in NO_EMAILS),
+    *(bought("email", sent, "not_text") for sent in NO_TEXTS),
+    bought("email", None, "required"),
+    bought("email", "x" * 300, "too_long"),
+    bought("note", 5, "not_text"),
+    bought("note", "\0", "nul_character"),
+    bought("note", "x" * 4001, "too_long"),
+    bought("metadata", [], "invalid_type"),
+    bought("metadata", {"a": "\0"}, "nul_character"),
+    bought("colour", "red", "unknown_field"),
+    *(bought(name, "x", "unknown_field") for name in ("id", "status", "total", "token")),
+    bought("lines", [], "required"),
+    bought("lines", None, "required"),
+    bought("lines", {}, "invalid_type"),
+    bought("lines", [{"sku": "S", "quantity": 1}] * 201, "too_many"),
+    *(bought_line(sent, "invalid_type") for sent in NO_ENTRIES),
+    bought_line(None, "required"),
+    bought_line({"quantity": 1}, "required", "/variant_id"),
+    bought_line({"sku": None, "quantity": 1}, "required", "/variant_id"),
+    bought_line({"sku": "S"}, "required", "/quantity"),
+    bought_line({"sku": "S", "variant_id": 5, "quantity": 1}, "both_at_once", "/sku"),
+    *(bought_line({"sku": "S", "quantity": n}, "out_of_range", "/quantity")
+      for n in (0, -1, 10**6 + 1, 10**400)),
+    *(bought_line({"sku": "S", "quantity": n}, "not_an_integer", "/quantity")
+      for n in NO_INTEGERS),
+    *(bought_line({"variant_id": n, "quantity": 1}, "out_of_range", "/variant_id")
+      for n in (0, -1, 2**63, 10**400)),
+    *(bought_line({"variant_id": n, "quantity": 1}, "not_an_integer", "/variant_id")
+      for n in NO_INTEGERS),
+    bought_line({"sku": "a\0", "quantity": 1}, "nul_character", "/sku"),
+    bought_line({"sku": "\ud800", "quantity": 1}, "lone_surrogate", "/sku"),
+    bought_line({"sku": "S", "quantity": 1, "price": "1"}, "unknown_field", "/price"),
+    *(bought_line({"sku": "S", "quantity": 1, name: "1"}, "unknown_field", f"/{name}")
+      for name in ("unit_price", "total", "options", "name")),
+    bought_line({"sku": "none", "quantity": 1}, "unknown_variant", "/sku"),
+    Bad("order without a key", 400, "idempotency_key_required", "Idempotency-Key",
+        path="/api/v1/orders", body=b"{}"),
+    *(query(f"email={sent}", "not_an_email", "email", "/api/v1/orders") for sent in ("", "a")),
+    query("email=%00", "nul_character", "email", "/api/v1/orders"),
+    query("status=paid", "not_a_choice", "status", "/api/v1/orders"),
+    query("created_at[gt]=now", "not_a_time", "created_at[gt]", "/api/v1/orders"),
+    query("cursor=x", "invalid_cursor", "cursor", "/api/v1/orders"),
+    *(query(f"token={sent}", code, "token", f"/api/v1/orders/{'0' * 32}")
+      for sent, code in (("", "blank"), ("%00", "nul_character"), ("a%0Ab", "control_character"))),
+    *(get(f"/api/v1/orders/{ref}", "order_not_found") for ref in ("%00", "x", "9" * 5000, "%FF")),
+    Bad("canceling nothing", 404, "order_not_found", None, path="/api/v1/orders/%00/cancel"),
+    adjusted({"delta": "absent"}, "required", "/delta"),
+    adjusted({"set": 1}, "both_at_once", "/set"),
+    adjusted({"set": None}, "both_at_once", "/set"),
+    adjusted({"delta": None}, "required", "/delta"),
+    *(adjusted({"delta": n}, "not_an_integer", "/delta") for n in NO_INTEGERS),
+    *(adjusted({"delta": n}, "too_large", "/delta") for n in (2**31, -(2**31), 10**400)),
+    *(adjusted({"delta": "absent", "set": n}, "not_an_integer", "/set") for n in NO_INTEGERS),
+    *(adjusted({"expected": n}, "not_an_integer", "/expected") for n in NO_INTEGERS),
+    *(adjusted({"reason": r}, code, "/reason") for r, code in
+      (("absent", "required"), (None, "required"), ("", "blank"), (5, "not_text"),
+       ("a\nb", "control_character"), ("x" * 256, "too_long"))),
+    adjusted({"sku": "absent"}, "required", "/variant_id"),
+    adjusted({"sku": "none"}, "unknown_variant", "/sku"),
+    adjusted({"why": 1}, "unknown_field", "/why"),
+    Bad("adjusting by a list", 422, "invalid_type", "", path="/api/v1/stock/adjustments",
+        body=b"[]"),
+    Bad("adjusting nothing", 422, "required", "/adjustments", path="/api/v1/stock/adjustments",
+        body=b"{}"),
+    *(query(f"variant_id={sent}", "not_an_id", "variant_id", "/api/v1/stock/movements")
+      for sent in ("", "-1", "x", "9" * 19)),
+    query("reason=theft", "not_a_choice", "reason", "/api/v1/stock/movements"),
+    query("reference=%00", "nul_character", "reference", "/api/v1/stock/movements"),
+    query("sku=", "blank", "sku", "/api/v1/stock/movements"),
+    query("cursor=x", "invalid_cursor", "cursor", "/api/v1/stock/movements"),
+]  # fmt: skip
+
+
 def problem_of(response: TestResponse) -> dict[str, Any]:
     """The problem in an answer, which is well-formed and no fault of ours."""
     problem: dict[str, Any] = json.loads(response.data)
@@ -393,10 +556,12 @@ def problem_of(response: TestResponse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "bad", [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *WRITES], ids=lambda bad: bad.title
+    "bad",
+    [*BODIES, *FIELDS, *ADDRESSES, *JOBS, *KEYS, *EVENTS, *WEBHOOKS, *WRITES, *ORDERS],
+    ids=lambda bad: bad.title,
 )
 def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, bad: Bad) -> None:
-    created(admin, handle="tee", sku="S")
+    created(admin, handle="tee", sku="S", price="1", stock=1)
 
     response = admin.open(
         bad.path,
@@ -411,6 +576,13 @@ def test_bad_input_is_answered_by_a_problem_that_names_it(admin: FlaskClient, ba
     assert others == []
     assert (response.status_code, fault["code"]) == (bad.status, bad.code), problem
     assert fault.get("pointer", fault.get("parameter")) == bad.place
+
+
+@pytest.mark.parametrize("path", [URL, f"{URL}/tee", "/api/v1/orders/x", "/api/v1/jobs"])
+def test_a_query_in_raw_bytes_is_answered_by_a_problem(admin: FlaskClient, path: str) -> None:
+    response = admin.get(path, environ_overrides={"QUERY_STRING": "limit=\xff&token=\xff"})
+
+    assert problem_of(response)["errors"][0]["parameter"] in ("limit", "token")
 
 
 def test_every_fault_of_a_body_is_told_at_once(admin: FlaskClient) -> None:

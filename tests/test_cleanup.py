@@ -139,6 +139,7 @@ def test_much_is_deleted_a_little_at_a_time(
         "job_errors": 9,
         "jobs": 3,
         "files": 3,
+        "events": 0,
     }
     last = session.scalars(select(Job.checkpoint).order_by(Job.id.desc())).first()
     assert last == {"steps": sum(-(-n // 2) + (n % 2 == 0) for n in deleted.values()) + 4}

@@ -67,8 +67,11 @@ def test_every_setting_is_read_in_one_place() -> None:
     """Only config.py reads the environment of the app; gunicorn's PORT is Heroku's own."""
     app_code = [
         path
-        for folder in ("access", "api", "catalog", "jobs")
+        for folder in ("access", "api", "catalog", "jobs", "notify")
         for path in (ROOT / folder).rglob("*.py")
-    ] + [Path(ROOT, name) for name in ("models.py", "schemas.py", "values.py", "tasks.py")]
+    ] + [
+        Path(ROOT, name)
+        for name in ("models.py", "schemas.py", "values.py", "events.py", "tasks.py")
+    ]
 
     assert [path.name for path in app_code if "os.environ" in path.read_text()] == []

@@ -114,6 +114,34 @@ def test_the_vocabulary_has_the_words_of_old_products_and_of_new_ones() -> None:
     assert vocabulary() == ["new", "newest", "old", "twice"]
 
 
+@pytest.mark.usefixtures("empty")
+def test_the_ledger_opens_with_the_stock_that_is_there_and_with_nothing_twice() -> None:
+    upgrade(revision="0009")
+    with db.engine.begin() as connection:
+        connection.execute(text(product(id="1")))
+        for number, stock in enumerate(("7", "-3", "0", "NULL")):
+            options = f"""'{{"n": "{number}"}}'"""
+            connection.execute(text(variant(stock=stock, options=options)))
+
+    upgrade()
+    opened = movements()
+    with db.engine.begin() as connection:  # as if the first one had failed at its end
+        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+        connection.execute(text("UPDATE variants SET stock = 8 WHERE stock = 7"))
+    upgrade()
+
+    opening = [(7, 7, "opening"), (-3, -3, "opening"), (0, 0, "opening")]
+    assert opened == opening
+    assert movements() == [*opening, (1, 8, "edit")]
+
+
+def movements() -> list[tuple[int, int, str]]:
+    """What has changed stock, by how much, and to what."""
+    statement = text("SELECT delta, stock_after, reason FROM stock_movements ORDER BY id")
+    with db.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(statement)]
+
+
 def vocabulary() -> list[str]:
     """All words, as often as they stand there."""
     with db.engine.connect() as connection:
@@ -178,6 +206,48 @@ def answer(**columns: str) -> str:
     return insert("idempotent_answers", **{**given, "headers": "'{}'", "body": "''", **columns})
 
 
+def event(**columns: str) -> str:
+    """An INSERT of an event."""
+    given = {"type": "'product.created'", "subject_id": "'1'", "payload": "'{}'"}
+    return insert("events", **{**given, **columns})
+
+
+def webhook(**columns: str) -> str:
+    """An INSERT of a webhook."""
+    given = {"url": "'https://a.example'", "secret": "'whsec_x'", "cursor": "0"}
+    return insert("webhooks", **{**given, **columns})
+
+
+def delivery(**columns: str) -> str:
+    """An INSERT of a delivery of the event 1 to the webhook 1."""
+    return insert("webhook_deliveries", **{"webhook_id": "1", "event_id": "2", **columns})
+
+
+def mail(**columns: str) -> str:
+    """An INSERT of a mail."""
+    given = {"kind": "'confirmation'", "reference": "'7'", "recipient": "'a@b.example'"}
+    return insert("mails", **{**given, "job_id": "1", **columns})
+
+
+def order(**columns: str) -> str:
+    """An INSERT of an order."""
+    given = {"id": "9", "public_id": "repeat('a', 32)", "email": "'a@b'", "currency": "'USD'"}
+    return insert("orders", **{**given, "total": "1", **columns})
+
+
+def line(**columns: str) -> str:
+    """An INSERT of a line of the order 1."""
+    ids = {"order_id": "1", "position": "1", "product_id": "1", "variant_id": "1"}
+    sold = {"name": "'Tee'", "quantity": "2", "unit_price": "0.5", "total": "1"}
+    return insert("order_lines", **{**ids, **sold, **columns})
+
+
+def movement(**columns: str) -> str:
+    """An INSERT of a change of stock."""
+    given = {"variant_id": "1", "product_id": "1", "delta": "1", "reason": "'edit'"}
+    return insert("stock_movements", **{**given, **columns})
+
+
 def insert(table: str, **columns: str) -> str:
     """An INSERT statement from SQL expressions."""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"  # noqa: S608  # ours
@@ -232,6 +302,37 @@ REFUSED = [
     ("ck_idempotent_answers_status", answer(status="199")),
     ("ck_idempotent_answers_status", answer(status="500")),
     ("ck_idempotent_answers_headers", answer(headers="'[]'")),
+    ("ck_events_payload", event(payload="'[]'")),
+    ("uq_events_position", event(position="1")),
+    ("ck_event_feed_single", insert("event_feed", id="2")),
+    ("ck_event_feed_forgotten", "UPDATE event_feed SET last = 5, forgotten = 6"),
+    ("ck_webhooks_url", webhook(url="''")),
+    ("ck_webhooks_url", webhook(url="repeat('u', 2049)")),
+    ("ck_webhooks_types", webhook(types="'{}'")),
+    ("ck_webhooks_secret", webhook(secret="'x'")),
+    ("ck_webhook_deliveries_status", delivery(status="'lost'")),
+    ("fk_webhook_deliveries_webhook_id", delivery(webhook_id="999")),
+    ("fk_webhook_deliveries_event_id", delivery(event_id="999")),
+    ("uq_webhook_deliveries_webhook_id", delivery(event_id="1")),
+    ("ck_mails_status", mail(status="'lost'")),
+    ("ck_mails_sent_at", mail(status="'sent'")),
+    ("ck_mails_sent_at", mail(sent_at="now()")),
+    ("uq_mails_reference", mail(reference="'1'")),
+    ("uq_orders_public_id", order(public_id="repeat('0', 32)")),
+    ("ck_orders_public_id", order(public_id="repeat('a', 31)")),
+    ("ck_orders_public_id", order(public_id="repeat('G', 32)")),
+    ("ck_orders_status", order(status="'paid'")),
+    ("ck_orders_canceled_at", order(status="'canceled'")),
+    ("ck_orders_canceled_at", order(canceled_at="now()")),
+    ("ck_orders_email", order(email="'a@'")),
+    ("ck_orders_metadata", order(metadata="'[]'")),
+    ("ck_orders_total", order(total="-0.01")),
+    ("fk_order_lines_order_id", line(order_id="999")),
+    ("ck_order_lines_options", line(options="'[]'")),
+    ("ck_order_lines_quantity", line(quantity="0", total="0")),
+    ("ck_order_lines_unit_price", line(unit_price="-1", total="-2")),
+    ("ck_order_lines_total", line(total="1.01")),
+    ("ck_stock_movements_reason", movement(reason="'theft'")),
     ("fk_job_errors_job_id", insert("job_errors", job_id="999", line="1", code="''", detail="''")),
 ]  # fmt: skip
 
@@ -243,6 +344,12 @@ def tee(session: Session) -> Session:
     session.execute(text(product(id="1", handle="'tee'")))
     session.execute(text(variant(options="'{}'")))
     session.execute(text(api_key(prefix="'pushcart_00000001'")))
+    session.execute(text(event(id="1", position="1")))
+    session.execute(text(event(id="2")))
+    session.execute(text(webhook(id="1")))
+    session.execute(text(delivery(event_id="1")))
+    session.execute(text(mail(reference="'1'")))
+    session.execute(text(order(id="1", public_id="repeat('0', 32)")))
     return session
 
 
@@ -257,8 +364,14 @@ def test_a_constraint_refuses(tee: Session, constraint: str, statement: str) -> 
 
 @pytest.mark.parametrize(
     "statement",
-    [product(), variant(), job(), api_key(), answer()],
-    ids=["product", "variant", "job", "key", "answer"],
+    [
+        *(product(), variant(), job(), api_key(), answer(), order(), line(), movement()),
+        *(event(), event(position="2"), webhook(), delivery(), mail()),
+    ],
+    ids=[
+        *("product", "variant", "job", "key", "answer", "order", "line", "movement"),
+        *("event", "placed event", "webhook", "delivery", "mail"),
+    ],
 )
 def test_what_breaks_no_rule_is_taken(tee: Session, statement: str) -> None:
     assert tee.execute(text(statement)).rowcount == 1  # type: ignore[attr-defined]

@@ -164,7 +164,7 @@ def test_every_error_that_can_reach_a_client_is_described() -> None:
 def calls() -> Iterator[ast.Call]:
     """Every call in the source that may make an error of a request."""
     of_files = ROOT / "catalog" / "formats"  # whose codes are those of jobs and their rows
-    for folder in (".", "api", "access", "catalog", "jobs"):
+    for folder in (".", "api", "access", "catalog", "jobs", "notify", "orders"):
         for path in (ROOT / folder).glob("*.py" if folder == "." else "**/*.py"):
             if of_files not in path.parents and "openapi" not in path.parts:
                 tree = ast.parse(path.read_text())

@@ -19,7 +19,13 @@ _SENT_BY = {"patch": Use.PATCH, "put": Use.REPLACEMENT}
 _MULTIPART = "multipart/form-data"
 _SECURITY = "key"
 # Which variable the `id` of an answer fills in, by the component that is answered.
-_LINKED_BY = {"Product": "ref", "Job": "job_id", "NewKey": "key_id"}
+_LINKED_BY = {
+    "Product": "ref",
+    "Job": "job_id",
+    "NewKey": "key_id",
+    "NewOrder": "order_id",
+    "NewWebhook": "webhook_id",
+}
 
 
 def build(app: Flask) -> JSONObject:
@@ -65,7 +71,8 @@ def _operation(route: Route, known: list[Route], shapes: Shapes) -> JSONObject:
 def _security(route: Route) -> list[JSONObject]:
     if route.operation.scope is None:
         return []
-    return [{}, {_SECURITY: []}] if route.operation.visitors else [{_SECURITY: []}]
+    is_optional = route.operation.visitors or route.operation.opened_by
+    return [{}, {_SECURITY: []}] if is_optional else [{_SECURITY: []}]
 
 
 def _who(route: Route) -> str:
@@ -73,6 +80,8 @@ def _who(route: Route) -> str:
         return "Anyone may."
     if route.operation.visitors:
         return f"Anyone may, unless the shop reads for itself; then with `{route.operation.scope}`."
+    if opened_by := route.operation.opened_by:
+        return f"Needs a key with the scope `{route.operation.scope}`, or `{opened_by.name}`."
     return f"Needs a key with the scope `{route.operation.scope}`."
 
 
@@ -81,11 +90,14 @@ def _parameters(route: Route) -> list[JSONObject]:
         {"name": name, "in": "path", "required": True, **VARIABLES[name]}
         for name in route.variables
     ]
-    headers = [
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in (*route.operation.headers, "X-Request-ID")
-    ]
+    headers = [_header(route, name) for name in (*route.operation.headers, "X-Request-ID")]
     return [*variables, *map(_query_parameter, route.operation.query.values()), *headers]
+
+
+def _header(route: Route, name: str) -> JSONObject:
+    if name == idempotency.HEADER and route.operation.needs_idempotency_key:
+        return {"name": name, "in": "header", "required": True, **REQUEST_HEADERS[name]}
+    return {"$ref": f"#/components/parameters/{name}"}
 
 
 def _query_parameter(parameter: Parameter) -> JSONObject:

@@ -56,9 +56,55 @@ _KEY: JSONObject = {
     "revoked_at": None,
 }
 
+_EVENT: JSONObject = {
+    "id": "evt_4711",
+    "type": "product.updated",
+    "timestamp": "2026-11-21T09:30:00.000000Z",
+    "data": {"id": 17, "handle": "corner-blend", "status": "active", "version": 4},
+}
+
+_WEBHOOK: JSONObject = {
+    "id": 2,
+    "url": "https://erp.example/hooks/pushcart",
+    "types": ["product.updated", "stock.changed"],
+    "enabled": True,
+    "disabled_because": None,
+    "failures": 0,
+    "paused_until": None,
+    "created_at": "2026-11-21T09:30:00.000000Z",
+    "updated_at": "2026-11-21T09:30:00.000000Z",
+}
+
 _NEW_PRODUCT = {
     **{name: value for name, value in _PRODUCT.items() if name not in _GIVEN},
     "variants": [{n: v for n, v in _VARIANT.items() if n != "id"}, _LARGE],
+}
+
+_TIME = "2026-11-21T09:30:00.000000Z"
+_ORDER: JSONObject = {
+    "id": "0f8e7d6c5b4a39281706f5e4d3c2b1a0",
+    "status": "confirmed",
+    "email": "ada@example.com",
+    "note": "Please ring twice.",
+    "metadata": {"channel": "web"},
+    "lines": [
+        {
+            "product_id": 17,
+            "variant_id": 31,
+            "sku": "COF-CB-250-B",
+            "name": "Corner Blend",
+            "options": {"Size": "250 g", "Grind": "Beans"},
+            "quantity": 2,
+            "unit_price": "9.50",
+            "total": "19.00",
+        }
+    ],
+    "currency": "USD",
+    "total": "19.00",
+    "created_at": _TIME,
+    "updated_at": _TIME,
+    "canceled_at": None,
+    "confirmation": {"status": "sent", "reason": None, "sent_at": "2026-11-21T09:30:02.000000Z"},
 }
 
 # Component: its examples, each under its title.
@@ -120,6 +166,76 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
                 "errors": "https://shop.example/api/v1/jobs/7/errors",
                 "cancel": "https://shop.example/api/v1/jobs/7/cancel",
             },
+        }
+    },
+    "Event": {"a change": _EVENT},
+    "Webhook": {"a webhook": _WEBHOOK},
+    "NewWebhook": {"a webhook, this once": {**_WEBHOOK, "secret": f"whsec_{'MDEyMzQ1' * 5}Njc="}},
+    "WebhookInput": {
+        "for some types": {name: _WEBHOOK[name] for name in ("url", "types")},
+        "for everything": {"url": "https://erp.example/hooks/pushcart"},
+    },
+    "WebhookPatch": {"enabled again": {"enabled": True}, "for everything": {"types": None}},
+    "Delivery": {
+        "one that was taken": {
+            "id": 93,
+            "webhook_id": 2,
+            "event_id": "evt_4711",
+            "type": "product.updated",
+            "status": "delivered",
+            "attempts": 2,
+            "due_at": "2026-11-21T09:30:08.000000Z",
+            "response_status": 204,
+            "response": "",
+            "error": None,
+            "created_at": "2026-11-21T09:30:01.000000Z",
+            "attempted_at": "2026-11-21T09:30:08.000000Z",
+        }
+    },
+    "ReplayInput": {"from an event on": {"event_id": "evt_4711"}},
+    "OrderInput": {
+        "by SKU": {
+            "email": "ada@example.com",
+            "lines": [{"sku": "COF-CB-250-B", "quantity": 2}],
+            "note": "Please ring twice.",
+            "metadata": {"channel": "web"},
+        },
+        "by id": {
+            "email": "ada@example.com",
+            "lines": [{"variant_id": 31, "quantity": 1}, {"variant_id": 32, "quantity": 3}],
+        },
+    },
+    "Confirmation": {"a mail that was sent": _ORDER["confirmation"]},
+    "Order": {"an order": _ORDER},
+    "NewOrder": {"an order, just placed": {**_ORDER, "token": "0123456789abcdef" * 4}},
+    "AdjustmentsInput": {
+        "a delivery and a count": {
+            "adjustments": [
+                {"sku": "COF-CB-250-B", "delta": 24, "reason": "delivery 4711"},
+                {"variant_id": 32, "set": 5, "expected": 6, "reason": "stocktaking"},
+            ]
+        }
+    },
+    "Adjusted": {
+        "a delivery": {
+            "variant_id": 31,
+            "product_id": 17,
+            "sku": "COF-CB-250-B",
+            "delta": 24,
+            "stock": 164,
+        }
+    },
+    "StockMovement": {
+        "two pieces sold": {
+            "id": 90,
+            "variant_id": 31,
+            "product_id": 17,
+            "sku": "COF-CB-250-B",
+            "delta": -2,
+            "stock_after": 138,
+            "reason": "order",
+            "reference": "0f8e7d6c5b4a39281706f5e4d3c2b1a0",
+            "created_at": _TIME,
         }
     },
     "Key": {"a key for a shop front": _KEY},

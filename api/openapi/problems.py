@@ -8,7 +8,7 @@ from api import idempotency
 from api.inputs import CURSOR
 from api.openapi.faults import FAULTS
 from api.openapi.routes import Route
-from errors import Ambiguous, Fault, Gone, PushcartError, RangeNotSatisfiable
+from errors import Ambiguous, Fault, PushcartError, RangeNotSatisfiable
 from models import JSONObject
 
 MEDIA_TYPE = "application/problem+json"
@@ -46,6 +46,8 @@ FAULT: JSONObject = {
         "parameter": {"type": "string", "description": "The name of a query parameter."},
         "code": {"type": "string", "pattern": "^[a-z0-9_]+$"},
         "detail": {"type": "string"},
+        "available": {"type": "integer", "description": "Of a line of an order: what is left."},
+        "current": {"type": ["integer", "null"], "description": "Of an adjustment: the stock."},
     },
 }
 
@@ -88,7 +90,7 @@ def _parameters(route: Route) -> bool:
 
 
 def _paged(route: Route) -> bool:
-    return CURSOR.name in route.operation.query
+    return not {CURSOR.name, "after"}.isdisjoint(route.operation.query)
 
 
 def _body(route: Route) -> bool:
@@ -130,8 +132,24 @@ def _names_skus(route: Route) -> bool:
     return Ambiguous in route.operation.raises and not _restores(route)
 
 
+def _takes_stock(route: Route) -> bool:
+    return _names_skus(route) and route.tag in ("orders", "stock")
+
+
+def _needs_key(route: Route) -> bool:
+    return route.operation.needs_idempotency_key
+
+
 def _of(*tags: str) -> Callable[[Route], bool]:
     return lambda route: route.tag in tags
+
+
+def _is_of_one_order(route: Route) -> bool:
+    return route.name in ("cancelOrder", "resendConfirmation")
+
+
+def _of_a_webhook(route: Route) -> bool:
+    return "webhook_id" in route.variables
 
 
 PROBLEMS = (
@@ -145,6 +163,7 @@ PROBLEMS = (
     Problem(400, "duplicate_name", "The body holds the name 'price' twice in one object.", _json),
     Problem(401, "key_missing", "This needs a key: send `Authorization: Bearer …`.", _keyed),
     Problem(400, "invalid_idempotency_key", "The header Idempotency-Key is not one.", _repeatable),
+    Problem(400, "idempotency_key_required", "It must be there.", _needs_key),
     Problem(401, "key_unknown", "The key is not known.", _keyed),
     Problem(401, "key_revoked", "The key has been revoked.", _keyed),
     Problem(401, "key_expired", "The key has expired.", _keyed),
@@ -154,19 +173,28 @@ PROBLEMS = (
     Problem(404, "not_found", "The requested URL was not found on the server.", _addressed),
     Problem(404, "product_not_found", "There is no product 'mug'.", _raises(404, "products")),
     Problem(404, "job_not_found", "There is no job 7.", _raises(404, "jobs")),
+    Problem(404, "webhook_not_found", "There is no webhook 7.", _of_a_webhook),
+    Problem(404, "delivery_not_found", "There is no delivery 7.", _named("redeliver")),
     Problem(404, "key_not_found", "There is no key 7.", _raises(404, "keys")),
+    Problem(404, "order_not_found", "There is no order '0f8e7d6c'.", _raises(404, "orders")),
     Problem(404, "variant_not_found", "There is no variant with the SKU 'A'.", _of("variants")),
     Problem(404, "no_refused_rows", "The job has refused no row.", _named("listJobErrors")),
     Problem(404, "no_result_file", "This import has made no file.", _named("getJobResult")),
     Problem(409, "handle_taken", "The handle is taken.", _raises(409, "products", "batch")),
+    Problem(409, "webhook_disabled", "Enable it first.", _raises(409, "webhooks")),
     Problem(409, "job_finished", "The job has succeeded already.", _named("cancelJob")),
     Problem(409, "job_not_finished", "It goes on by itself.", _named("getJobResult", "retryJob")),
     Problem(409, "nothing_to_retry", "The job has done all.", _named("retryJob")),
     Problem(409, "changed_meanwhile", "Others are changing these products.", _of("batch")),
+    Problem(409, "changed_meanwhile", "Others are changing these variants.", _takes_stock),
+    Problem(409, "insufficient_stock", "The stock does not suffice.", _named("placeOrder")),
+    Problem(409, "order_canceled", "It has been canceled already.", _is_of_one_order),
+    Problem(409, "stale_stock", "The stock is another than expected.", _named("adjustStock")),
     Problem(409, "ambiguous_handle", "2 deleted products had this handle.", _restores),
     Problem(409, "ambiguous_sku", "The SKU is carried by the variants 31, 44.", _names_skus),
     Problem(409, "idempotency_in_progress", "It is being worked on. Ask again.", _repeatable),
-    Problem(410, "file_expired", "The file is kept no longer.", _declares(Gone)),
+    Problem(410, "events_forgotten", "These events are kept no longer.", _named("listEvents")),
+    Problem(410, "file_expired", "The file is kept no longer.", _raises(410, "jobs")),
     Problem(412, "precondition_failed", "The product is at version 4 now.", _conditional),
     Problem(413, "too_large", "The body is larger than this address takes.", _body),
     Problem(415, "unsupported_media_type", "Send the body as application/json.", _body),

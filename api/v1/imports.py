@@ -137,6 +137,11 @@ _OPTIONS = (
         "Do all the checks and write nothing: the job's result file tells, in a line for each"
         " product, what would be created or changed.",
     ),
+    flag(
+        "events",
+        "Write an event for each product that is created or changed. Without it, `job.finished`"
+        " is the only event of an import.",
+    ),
     choice(
         "blank",
         import_options.BLANK,

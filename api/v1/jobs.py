@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 import values
 from api import downloads, pages
-from api.inputs import CURSOR, JSON, LIMIT, Parameter, choice
+from api.inputs import CURSOR, JSON, LIMIT, Parameter, choice, times
 from api.operations import Answer, operation
 from catalog import reports
 from errors import Conflict, Gone, NotFound, RangeNotSatisfiable
@@ -21,9 +21,6 @@ blueprint = Blueprint("jobs", __name__)
 _POLL_SECONDS = "1"
 _FILE: JSONObject = {"type": "string", "format": "binary"}
 _FILE_TYPES = ("text/csv", "application/x-ndjson")  # of a report, by what was imported
-_TIME = dict(values.SHAPES[values.timestamp])
-_BOUNDS = {"gt": "later than", "gte": "at this time or later than", "lt": "earlier than",
-           "lte": "at this time or earlier than"}  # fmt: skip
 
 
 def _statuses(sent: str) -> list[str]:
@@ -40,10 +37,7 @@ _FILTERS = (
         {"type": "string", "minLength": 1},
         "Only jobs with one of these statuses, between commas.",
     ),
-    *(
-        Parameter(f"created_at[{name}]", values.timestamp, _TIME, f"Only jobs made {meaning} this.")
-        for name, meaning in _BOUNDS.items()
-    ),
+    *times("created_at", "jobs"),
 )
 
 

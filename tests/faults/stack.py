@@ -97,8 +97,8 @@ class Stack:
             client.config_set("maxmemory", 0)
             client.flushall()
         self.rows(
-            "TRUNCATE products, variants, jobs, job_errors, files, idempotent_answers, schedules"
-            " CASCADE"
+            "TRUNCATE products, variants, stock_movements, orders, jobs, job_errors, files,"
+            " idempotent_answers, schedules, events, webhooks, mails CASCADE"
         )
 
     @contextmanager
