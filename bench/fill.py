@@ -72,7 +72,7 @@ def grow_to(products: int) -> None:
                 connection.commit()
                 print(f"  {last:,} products", flush=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE products, variants, vocabulary"))
+        connection.execute(text("VACUUM ANALYZE"))
         connection.execute(text("CHECKPOINT"))
     engine.dispose()
 
@@ -82,6 +82,7 @@ def _prepare(connection: Connection) -> None:
     random = Random("pushcart")  # noqa: S311  # the same texts each time
     known = vocabulary()
     connection.execute(text("SET synchronous_commit = off"))
+    connection.execute(text("SET pushcart.events = 'off'"))  # as in an import
     connection.execute(text(_PICK))
     text_words = iter(known.draw(random, _PHRASES * _WORDS_IN_PHRASE))
     phrases = [" ".join(phrase) for phrase in zip(*[text_words] * _WORDS_IN_PHRASE, strict=True)]
