@@ -28,7 +28,7 @@ _MOST_KEPT_BYTES = 64 * 1024  # in a page that is kept
 Key = Sequence[Any]  # what a row is sorted by, as JSON values
 
 
-_kept: Memory["_Kept"] = Memory(208)  # some 6 MB: two processes stay below 160 MB with them
+_kept: Memory["_Kept"] = Memory(256)
 
 
 @dataclass(frozen=True, slots=True)
