@@ -5,12 +5,13 @@ BEGIN, no ROLLBACK, no compiling. A statement that is always the same is prepare
 connection: for a table with many indexes PostgreSQL plans far longer than it reads.
 """
 
+import operator
 import re
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
-from sqlalchemy import Connection, Engine, Executable, Row, Select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select, tuple_
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
@@ -76,6 +77,21 @@ def read_page(
         statement = statement.where(key < edge if backwards else key > edge)
     order = (column.desc() if backwards else column for column in columns)
     return read(statement.order_by(*order).limit(limit))
+
+
+Filters = Mapping[str, Callable[[Any], ColumnElement[bool]]]
+_BOUNDS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+def bounds(name: str, column: InstrumentedAttribute[Any]) -> Filters:
+    """Filters by a range of the column, under such names as `created_at[gte]`."""
+    return {f"{name}[{bound}]": partial(holds, column) for bound, holds in _BOUNDS.items()}
+
+
+def passing(filters: Filters, sent: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """What holds of the rows that are asked for: by each filter that has a value in `sent`."""
+    asked = ((holds, sent.get(name)) for name, holds in filters.items())
+    return [holds(value) for holds, value in asked if value is not None]
 
 
 def _tried_again(rows: Callable[[], T]) -> T:

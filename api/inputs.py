@@ -83,6 +83,11 @@ def arguments(query_string: str) -> dict[str, list[str]]:
     return found
 
 
+def by_rule(name: str, rule: Callable[[str], Any], description: str) -> Parameter:
+    """A parameter that is read by one of `values`' rules, which says its schema too."""
+    return Parameter(name, rule, dict(values.SHAPES[rule]), description)
+
+
 def choice(name: str, words: Iterable[str], description: str, default: Any = None) -> Parameter:
     """A parameter that is one of a few words."""
     allowed = tuple(words)
@@ -93,10 +98,9 @@ def choice(name: str, words: Iterable[str], description: str, default: Any = Non
 def times(name: str, items: str) -> tuple[Parameter, ...]:
     """Parameters that bound a time: `created_at[gte]` and the like, for a list of `items`."""
     return tuple(
-        Parameter(
+        by_rule(
             f"{name}[{operator}]",
             values.timestamp,
-            dict(values.SHAPES[values.timestamp]),
             f"Only {items} with a time that is {meaning} this.",
         )
         for operator, meaning in _BOUNDS.items()

@@ -4,7 +4,7 @@ import hmac
 import json
 from array import array
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b, sha256
@@ -96,9 +96,26 @@ def of(item: type[Schema]) -> JSONObject:
     }
 
 
-def dumped(dump: Callable[[Any], Any], page: Page[Any]) -> list[bytes]:
-    """The JSON of each row, of which `dump` makes what is shown."""
-    return [json.dumps(dump(row)).encode() for row in page.rows]
+def _by_id(row: Any) -> Key:
+    return (row.id,)
+
+
+def listed(
+    kind: str,
+    query: JSONObject,
+    read: Callable[..., Sequence[Any]],
+    show: Callable[[Sequence[Any]], Iterable[JSONObject]],
+    key: Callable[[Any], Key] = _by_id,
+) -> Sent:
+    """The answer with the page that `query` asks for by `limit` and `cursor`.
+
+    `read` takes a limit, where to begin and `backwards`, as `reads.read_page` does; `show` makes of
+    a page's rows what clients see; `key` is what the list is sorted by. Raises BadRequest.
+    """
+    start = position(kind, query["cursor"])
+    found = read(query["limit"] + 1, start.key, backwards=start.backwards)
+    page = cut(found, query["limit"], start, key)
+    return respond(kind, page, [json.dumps(shown).encode() for shown in show(page.rows)])
 
 
 def respond(

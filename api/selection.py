@@ -6,7 +6,7 @@ from typing import Any
 
 import values
 from api import auth, context
-from api.inputs import Parameter, arguments, choice
+from api.inputs import Parameter, arguments, by_rule, choice
 from catalog import listing
 from catalog.filters import FILTERS, Filter
 from errors import Fault
@@ -40,10 +40,9 @@ def _field_names(sent: str) -> frozenset[str]:
 
 
 CHOOSING = (
-    Parameter(
+    by_rule(
         "q",
         values.label,
-        dict(values.SHAPES[values.label]),
         "Words to search for; a list without `sort` shows the best hits first.",
     ),
     *(_filter(name, kind) for name, kind in FILTERS.items()),

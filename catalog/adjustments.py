@@ -1,16 +1,16 @@
 """Stock set right by hand, and the ledger of all its changes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from catalog import stock
 from errors import Conflict, FieldFault, Invalid
 from models import PRODUCT_STATUSES, JSONObject, StockMovement, Variant
-from reads import read_page
+from reads import Filters, bounds, passing, read_page
 from schemas import AdjustmentsSchema
 from values import MAX_STOCK
 
@@ -98,33 +98,29 @@ def _new_stocks(entries: Sequence[JSONObject], rows: Sequence[Any]) -> list[int 
 
 
 # What movements are listed by, under the names of the API's parameters.
-FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
+FILTERS: Filters = {
     "variant_id": lambda variant_id: StockMovement.variant_id == variant_id,
     "sku": lambda sku: StockMovement.variant_id.in_(select(Variant.id).where(Variant.sku == sku)),
     "reason": lambda reason: StockMovement.reason == reason,
     "reference": lambda reference: StockMovement.reference == reference,
-    "created_at[gt]": lambda time: StockMovement.created_at > time,
-    "created_at[gte]": lambda time: StockMovement.created_at >= time,
-    "created_at[lt]": lambda time: StockMovement.created_at < time,
-    "created_at[lte]": lambda time: StockMovement.created_at <= time,
+    **bounds("created_at", StockMovement.created_at),
 }
 
 
 def page(
-    filters: Mapping[str, Any],
+    sent: Mapping[str, Any],
     limit: int,
     after: Sequence[int] | None = None,
     *,
     backwards: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Up to `limit` movements that pass all filters, the newest first, after (id).
+    """Up to `limit` movements that pass the filters in `sent`, the newest first, after (id).
 
     `backwards`: before it, the nearest first. Each with the SKU that its variant has now.
     """
-    passing = [FILTERS[name](value) for name, value in filters.items()]
     statement = (
         select(StockMovement.__table__, Variant.sku)
         .outerjoin(Variant, Variant.id == StockMovement.variant_id)
-        .where(*passing)
+        .where(*passing(FILTERS, sent))
     )
     return read_page(statement, (StockMovement.id,), limit, after, backwards=not backwards)

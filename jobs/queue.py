@@ -5,7 +5,7 @@ and may lose it, repeat it or be away: `jobs.sweep` publishes again whatever nob
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Task, current_app
@@ -29,7 +29,8 @@ from config import settings
 from errors import Conflict, Gone, NotFound, PushcartError
 from jobs import caller
 from models import Job, JobError, JSONObject, StoredFile
-from reads import read, read_page
+from reads import Filters, bounds, passing, read, read_page
+from values import MAX_ID
 
 log = logging.getLogger(__name__)
 
@@ -121,37 +122,33 @@ def _next_publish(publishes: Any) -> Any:
 
 def find(job_id: int) -> Row[Any]:
     """The job with this id, as it stands in the database now. Raises NotFound."""
-    rows = read(select(Job.__table__).where(Job.id == job_id)) if job_id < 2**63 else ()
+    rows = read(select(Job.__table__).where(Job.id == job_id)) if job_id <= MAX_ID else ()
     if not rows:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return rows[0]
 
 
 # What jobs are listed by, under the names of the API's parameters.
-FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
+FILTERS: Filters = {
     "kind": lambda kind: Job.kind == kind,
     "status": lambda status: Job.status == status,
     "status[in]": Job.status.in_,
-    "created_at[gt]": lambda time: Job.created_at > time,
-    "created_at[gte]": lambda time: Job.created_at >= time,
-    "created_at[lt]": lambda time: Job.created_at < time,
-    "created_at[lte]": lambda time: Job.created_at <= time,
+    **bounds("created_at", Job.created_at),
 }
 
 
 def page(
-    filters: Mapping[str, Any],
+    sent: Mapping[str, Any],
     limit: int,
     after: Sequence[int] | None = None,
     *,
     backwards: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Up to `limit` jobs that pass all filters, the newest first, after (id).
+    """Up to `limit` jobs that pass the filters in `sent`, the newest first, after (id).
 
     `backwards`: before it, the nearest first.
     """
-    passing = [FILTERS[name](value) for name, value in filters.items()]
-    statement = select(Job.__table__).where(*passing)
+    statement = select(Job.__table__).where(*passing(FILTERS, sent))
     return read_page(statement, (Job.id,), limit, after, backwards=not backwards)
 
 
@@ -236,7 +233,7 @@ def _changed(
     session: Session, job_id: int, when: ColumnElement[bool], changes: JSONObject
 ) -> Row[Any] | None:
     """The job's row after the change; None where `when` does not hold, or there is no such job."""
-    mine = and_(Job.id == job_id, when) if job_id < 2**63 else false()
+    mine = and_(Job.id == job_id, when) if job_id <= MAX_ID else false()
     statement = update(Job).where(mine).values(changes).returning(*Job.__table__.columns)
     return session.execute(statement).one_or_none()
 

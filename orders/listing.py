@@ -1,6 +1,6 @@
 """Orders as they are read: one by its id, many by filters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from errors import NotFound
 from models import Order, OrderLine
 from orders import tokens
-from reads import read, read_page
+from reads import Filters, bounds, passing, read, read_page
 
 _SHOWN = ("product_id", "variant_id", "sku", "name", "options", "quantity")
 _MONEY = ("unit_price", "total")  # as text: a number of JSON is read as a float
@@ -53,27 +53,23 @@ def not_found(order_id: str) -> NotFound:
 
 
 # What orders are listed by, under the names of the API's parameters.
-FILTERS: Mapping[str, Callable[[Any], ColumnElement[bool]]] = {
+FILTERS: Filters = {
     "email": lambda email: func.lower(Order.email) == email.lower(),
     "status": lambda status: Order.status == status,
-    "created_at[gt]": lambda time: Order.created_at > time,
-    "created_at[gte]": lambda time: Order.created_at >= time,
-    "created_at[lt]": lambda time: Order.created_at < time,
-    "created_at[lte]": lambda time: Order.created_at <= time,
+    **bounds("created_at", Order.created_at),
 }
 
 
 def page(
-    filters: Mapping[str, Any],
+    sent: Mapping[str, Any],
     limit: int,
     after: Sequence[int] | None = None,
     *,
     backwards: bool = False,
 ) -> Sequence[Row[Any]]:
-    """Up to `limit` orders that pass all filters, the newest first, after (the row's id).
+    """Up to `limit` orders that pass the filters in `sent`, the newest first, after (the row's id).
 
     `backwards`: before it, the nearest first.
     """
-    passing = [FILTERS[name](value) for name, value in filters.items()]
-    statement = _orders().where(*passing)
+    statement = _orders().where(*passing(FILTERS, sent))
     return read_page(statement, (Order.id,), limit, after, backwards=not backwards)

@@ -1,7 +1,8 @@
 """A real SMTP server, in a process of its own: `python -m tests.mail_server PORT MODE FOLDER`.
 
 MODE: `accepts`, with each mail as a file in FOLDER; `hangs` after it has greeted; `defers` (451) or
-`refuses` (550) the recipient; `greylists`, which is to defer the first time and accept the second.
+`refuses` (550) the recipient; `greylists`, which is to defer the first time and accept the second;
+`falters`: defers every hundredth.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -28,6 +30,7 @@ class _Handler:
         self._mode = mode
         self._folder = folder
         self._asked = 0
+        self._numbers = count(len([*folder.glob("*.eml")]))
 
     async def handle_EHLO(  # noqa: N802  # aiosmtpd's name
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str
@@ -48,15 +51,25 @@ class _Handler:
         self._asked += 1
         if self._mode == "refuses":
             return "550 5.1.1 Nobody of that name"
-        if self._mode == "defers" or (self._mode == "greylists" and self._asked == 1):
+        if self._is_deferred():
             return "451 4.7.1 Come back later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
+    def _is_deferred(self) -> bool:
+        match self._mode:
+            case "defers":
+                return True
+            case "greylists":
+                return self._asked == 1
+            case "falters":
+                return self._asked % 100 == 0
+        return False
+
     async def handle_DATA(  # noqa: N802
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        number = len([*self._folder.glob("*.eml")])
+        number = next(self._numbers)
         recipients = ",".join(envelope.rcpt_tos)
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         (self._folder / f"{number}.part").write_bytes(f"X-To: {recipients}\r\n".encode() + content)

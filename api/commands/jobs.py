@@ -17,9 +17,8 @@ jobs = AppGroup("jobs", help="List, show, retry and cancel background jobs.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 def list_jobs(status: str | None, kind: str | None, limit: int) -> None:
     """Show jobs, the newest first."""
-    sent = {"status": status, "kind": kind}
     with told_plainly():
-        for job in queue.page({name: value for name, value in sent.items() if value}, limit):
+        for job in queue.page({"status": status, "kind": kind or None}, limit):
             click.echo(watching.line(job))
 
 

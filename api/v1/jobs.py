@@ -1,5 +1,6 @@
 """`/api/v1/jobs`: background work, watched and controlled."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, after_this_request, jsonify, request, url_for
@@ -8,7 +9,7 @@ from sqlalchemy import Row
 
 import values
 from api import downloads, pages
-from api.inputs import CURSOR, JSON, LIMIT, Parameter, choice, times
+from api.inputs import CURSOR, JSON, LIMIT, Parameter, by_rule, choice, times
 from api.operations import Answer, operation
 from catalog import reports
 from errors import Conflict, Gone, NotFound, RangeNotSatisfiable
@@ -29,7 +30,7 @@ def _statuses(sent: str) -> list[str]:
 
 
 _FILTERS = (
-    Parameter("kind", values.label, dict(values.SHAPES[values.label]), "Only jobs of this kind."),
+    by_rule("kind", values.label, "Only jobs of this kind."),
     choice("status", JOB_STATUSES, "Only jobs with this status."),
     Parameter(
         "status[in]",
@@ -49,11 +50,7 @@ _FILTERS = (
 )
 def list_jobs(query: JSONObject) -> ResponseReturnValue:
     """List jobs, the newest first."""
-    start = pages.position("jobs", query["cursor"])
-    filters = {name: query[name] for name in queue.FILTERS if query[name] is not None}
-    found = queue.page(filters, query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("jobs", page, pages.dumped(public, page))
+    return pages.listed("jobs", query, partial(queue.page, query), partial(map, public))
 
 
 @blueprint.get("/<int:job_id>")
@@ -117,11 +114,13 @@ def list_job_errors(job_id: int, query: JSONObject) -> ResponseReturnValue:
     prefers_file = request.accept_mimetypes.best_match((JSON, *_FILE_TYPES)) in _FILE_TYPES
     if query["format"] == "csv" or (query["format"] is None and prefers_file):
         return _mendable(job)
-    kind = f"job-errors.{job.id}"
-    start = pages.position(kind, query["cursor"])
-    found = queue.errors(job_id, query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.line, row.id))
-    return pages.respond(kind, page, pages.dumped(JobErrorSchema().dump, page))
+    return pages.listed(
+        f"job-errors.{job.id}",
+        query,
+        partial(queue.errors, job.id),
+        JobErrorSchema(many=True).dump,
+        key=lambda row: (row.line, row.id),
+    )
 
 
 def _mendable(job: Row[Any]) -> Response:

@@ -42,10 +42,7 @@ def create_key(sent: JSONObject) -> ResponseReturnValue:
 )
 def list_keys(query: JSONObject) -> ResponseReturnValue:
     """List all keys in the order of their making, those that no longer open anything too."""
-    start = pages.position("keys", query["cursor"])
-    found = keys.page(query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("keys", page, pages.dumped(KeySchema().dump, page))
+    return pages.listed("keys", query, keys.page, KeySchema(many=True).dump)
 
 
 @blueprint.get("/<int:key_id>")

@@ -1,7 +1,7 @@
 """`/api/v1/orders`: somebody buys."""
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, url_for
@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 import values
 from api import auth, pages
-from api.inputs import CURSOR, LIMIT, Parameter, choice, times
+from api.inputs import CURSOR, LIMIT, by_rule, choice, times
 from api.operations import Answer, Body, operation
 from errors import Ambiguous, Conflict, NotFound
 from models import ORDER_STATUSES, JSONObject, db
@@ -21,19 +21,17 @@ from schemas import ConfirmationSchema, NewOrderSchema, OrderSchema
 blueprint = Blueprint("orders", __name__)
 
 _FILTERS = (
-    Parameter(
+    by_rule(
         "email",
         values.email,
-        dict(values.SHAPES[values.email]),
         "Only orders with this address, in whatever case it was sent.",
     ),
     choice("status", ORDER_STATUSES, "Only orders with this status."),
     *times("created_at", "orders"),
 )
-_TOKEN = Parameter(
+_TOKEN = by_rule(
     "token",
     values.label,
-    {"type": "string", "minLength": 1},
     "The order's own token, instead of a key: it was answered when the order was placed.",
 )
 _NO_STORE = {"Cache-Control": "no-store"}  # an address, and names what somebody has bought
@@ -69,12 +67,7 @@ def place_order(sent: JSONObject) -> ResponseReturnValue:
 )
 def list_orders(query: JSONObject) -> ResponseReturnValue:
     """List orders, the newest first."""
-    start = pages.position("orders", query["cursor"])
-    filters = {name: query[name] for name in listing.FILTERS if query[name] is not None}
-    found = listing.page(filters, query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    shown = _shown(page.rows)
-    return pages.respond("orders", page, [json.dumps(order).encode() for order in shown])
+    return pages.listed("orders", query, partial(listing.page, query), _shown)
 
 
 @blueprint.get("/<order_id>")

@@ -1,11 +1,13 @@
 """`/api/v1/stock`: set right by hand, and how it came to be what it is."""
 
+from functools import partial
+
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 import values
 from api import pages
-from api.inputs import CURSOR, LIMIT, Parameter, choice, times
+from api.inputs import CURSOR, LIMIT, by_rule, choice, times
 from api.operations import Answer, Body, operation
 from catalog import adjustments
 from errors import Ambiguous, Conflict
@@ -15,23 +17,20 @@ from schemas import AdjustedSchema, AdjustmentsSchema, StockMovementSchema
 blueprint = Blueprint("stock", __name__)
 
 _FILTERS = (
-    Parameter(
+    by_rule(
         "variant_id",
         values.row_id,
-        dict(values.SHAPES[values.row_id]),
         "Only movements of the variant with this id, even if it is gone.",
     ),
-    Parameter(
+    by_rule(
         "sku",
         values.label,
-        dict(values.SHAPES[values.label]),
         "Only movements of variants that carry this SKU now.",
     ),
     choice("reason", STOCK_REASONS, "Only movements for this reason."),
-    Parameter(
+    by_rule(
         "reference",
         values.label,
-        dict(values.SHAPES[values.label]),
         "Only movements of this order, of this job, or for this cause.",
     ),
     *times("created_at", "movements"),
@@ -72,8 +71,5 @@ def list_movements(query: JSONObject) -> ResponseReturnValue:
     The `delta` of all movements of a variant together is its stock. `reference` is the order's id
     (`order`, `cancellation`), the job's (`import`), or what an adjustment was made for.
     """
-    start = pages.position("movements", query["cursor"])
-    filters = {name: query[name] for name in adjustments.FILTERS if query[name] is not None}
-    found = adjustments.page(filters, query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("movements", page, pages.dumped(StockMovementSchema().dump, page))
+    read = partial(adjustments.page, query)
+    return pages.listed("movements", query, read, StockMovementSchema(many=True).dump)

@@ -1,5 +1,7 @@
 """`/api/v1/webhooks`: addresses that are told of events, and what has come of that."""
 
+from functools import partial
+
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
 
@@ -49,10 +51,7 @@ def create_webhook(sent: JSONObject) -> ResponseReturnValue:
 )
 def list_webhooks(query: JSONObject) -> ResponseReturnValue:
     """List all webhooks in the order of their making."""
-    start = pages.position("webhooks", query["cursor"])
-    found = webhooks.page(query["limit"] + 1, start.key, backwards=start.backwards)
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond("webhooks", page, pages.dumped(WebhookSchema().dump, page))
+    return pages.listed("webhooks", query, webhooks.page, WebhookSchema(many=True).dump)
 
 
 @blueprint.get("/<int:webhook_id>")
@@ -127,12 +126,8 @@ def replay_webhook(webhook_id: int, sent: JSONObject) -> ResponseReturnValue:
 def list_deliveries(webhook_id: int, query: JSONObject) -> ResponseReturnValue:
     """List what the webhook was told, the newest first: for as long as the events are kept."""
     kind = f"deliveries.{webhooks.find(webhook_id).id}"
-    start = pages.position(kind, query["cursor"])
-    found = webhooks.deliveries(
-        webhook_id, query["status"], query["limit"] + 1, start.key, backwards=start.backwards
-    )
-    page = pages.cut(found, query["limit"], start, lambda row: (row.id,))
-    return pages.respond(kind, page, pages.dumped(DeliverySchema().dump, page))
+    read = partial(webhooks.deliveries, webhook_id, query["status"])
+    return pages.listed(kind, query, read, DeliverySchema(many=True).dump)
 
 
 @blueprint.post("/deliveries/<int:delivery_id>/redeliver")

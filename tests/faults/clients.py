@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -64,21 +64,33 @@ class Creator:
         assert read.json()["name"] == name
 
     def _ask(self, send: Callable[[], httpx.Response]) -> httpx.Response:
-        """The answer, as soon as there is one that will stay."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                answer = send()
-            except httpx.TransportError:
-                self._told.cut_off += 1
-                time.sleep(0.1)
-                continue
+        return until_answered(send, self._note)
+
+    def _note(self, answer: httpx.Response | None) -> None:
+        if answer is None:
+            self._told.cut_off += 1
+        else:
             self._told.answers.append(answer)
-            if answer.status_code not in (409, 503):
-                return answer
-            assert "Retry-After" in answer.headers
-            time.sleep(0.1)
-        raise AssertionError(f"not answered within {PATIENCE_SECONDS} seconds")
+
+
+def until_answered(
+    send: Callable[[], httpx.Response], note: Callable[[httpx.Response | None], None]
+) -> httpx.Response:
+    """The answer that stays, after as many tries as it takes.
+
+    Each answer is given to `note` first; None, where a request was cut off.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        answer = None
+        with suppress(httpx.TransportError):
+            answer = send()
+        note(answer)
+        if answer is not None and "Retry-After" not in answer.headers:
+            assert answer.status_code != 503, answer.text
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not answered within {PATIENCE_SECONDS} seconds")
 
 
 @contextmanager

@@ -4,12 +4,10 @@ The log's form and what must hold of it: `tests/faults/checker.py`.
 """
 
 import json
-import os
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -17,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from tests.faults.checker import ROWS_EACH
-from tests.faults.clients import PRODUCTS, at_work
-from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack, end, resume, suspend
-from tests.processes import Process, Web, Worker, wait_for
+from tests.faults.clients import PRODUCTS, at_work, until_answered
+from tests.faults.harm import Faults, harm
+from tests.faults.stack import ADMIN, PATIENCE_SECONDS, Stack
+from tests.processes import Web, wait_for
 
 WRITERS = 3
 IMPORTERS = 2
@@ -112,36 +110,22 @@ class Client:
     def _ask(
         self, operation: str, subject: str, effect: str | None, send: Callable[[], httpx.Response]
     ) -> dict[str, Any]:
-        """The answer that stays, after as many tries as it takes; all of them are logged."""
-        deadline: float | None = None
-        while True:
-            answer = self._try(operation, subject, effect, send)
-            if answer is not None and answer.status_code not in (409, 503):
-                return dict(answer.json())
-            if self._stopped.is_set() and deadline is None:
-                deadline = time.monotonic() + PATIENCE_SECONDS
-            if deadline and time.monotonic() > deadline:
-                raise AssertionError(f"{subject}: {operation} is not answered")
-            time.sleep(0.1)
+        """The answer that stays; all tries are logged."""
 
-    def _try(
-        self, operation: str, subject: str, effect: str | None, send: Callable[[], httpx.Response]
-    ) -> httpx.Response | None:
-        answer = None
-        with suppress(httpx.TransportError):
-            answer = send()
-        told = answer.json() if answer is not None else {}
-        self._log.write(
-            "try",
-            client=self.name,
-            operation=operation,
-            subject=subject,
-            effect=effect,
-            status=answer.status_code if answer is not None else None,
-            id=told.get("id"),
-            version=told.get("version"),
-        )
-        return answer
+        def note(answer: httpx.Response | None) -> None:
+            told = answer.json() if answer is not None else {}
+            self._log.write(
+                "try",
+                client=self.name,
+                operation=operation,
+                subject=subject,
+                effect=effect,
+                status=answer.status_code if answer is not None else None,
+                id=told.get("id"),
+                version=told.get("version"),
+            )
+
+        return dict(until_answered(send, note).json())
 
 
 def catalogue(name: str) -> str:
@@ -151,155 +135,21 @@ def catalogue(name: str) -> str:
     )
 
 
-class Faults:
-    """Everything that can be done to the processes; each leaves them running again."""
-
-    def __init__(self, stack: Stack, web: Web, workers: Sequence[Worker], chance: random.Random):
-        self._stack = stack
-        self._web = web
-        self._workers = workers
-        self._chance = chance
-
-    def kinds(self) -> list[Callable[[], None]]:
-        """All faults, in an order of chance."""
-        kinds = [
-            self.kill_a_pool_child,
-            self.kill_a_worker,
-            self.terminate_a_worker_twice,
-            self.stop_a_worker_past_its_lease,
-            self.kill_a_web_child,
-            self.kill_the_web,
-            self.terminate_the_web_twice,
-            self.kill_redis,
-            self.silence_redis,
-            self.flush_redis,
-            self.fill_redis,
-            self.restart_postgresql_fast,
-            self.restart_postgresql_immediately,
-            self.kill_a_backend,
-        ]
-        self._chance.shuffle(kinds)
-        return kinds
-
-    def _a_worker(self) -> Worker:
-        return self._chance.choice(self._workers)
-
-    def _a_while(self, most: float) -> None:
-        time.sleep(self._chance.uniform(0, most))
-
-    def kill_a_pool_child(self) -> None:
-        _kill_one_of(self._a_worker().processes()[1:], self._chance)
-
-    def kill_a_worker(self) -> None:
-        worker = self._a_worker()
-        worker.kill()
-        self._a_while(2)
-        worker.start()
-
-    def terminate_a_worker_twice(self) -> None:
-        self._terminate_twice(self._a_worker())
-
-    def terminate_the_web_twice(self) -> None:
-        self._terminate_twice(self._web)
-
-    def _terminate_twice(self, process: Process) -> None:
-        assert process.process is not None
-        process.signal_all(signal.SIGTERM)
-        self._a_while(0.5)
-        with suppress(psutil.NoSuchProcess):
-            process.signal_all(signal.SIGTERM)
-        process.process.wait(25)
-        process.start()
-
-    def stop_a_worker_past_its_lease(self) -> None:
-        worker = self._a_worker()
-        worker.signal_all(signal.SIGSTOP)
-        time.sleep(3)  # leases are of 2 s: tests/conftest.py
-        worker.signal_all(signal.SIGCONT)
-
-    def kill_a_web_child(self) -> None:
-        _kill_one_of(self._web.processes()[1:], self._chance)
-
-    def kill_the_web(self) -> None:
-        self._web.kill()
-        self._web.start()
-
-    def kill_redis(self) -> None:
-        end(self._stack.redis, signal.SIGKILL)
-        self._a_while(3)
-        self._stack.redis.start()
-
-    def silence_redis(self) -> None:
-        suspend(self._stack.redis)
-        self._a_while(4)
-        resume(self._stack.redis)
-
-    def flush_redis(self) -> None:
-        with self._stack.asking_redis() as client:
-            client.flushall()
-
-    def fill_redis(self) -> None:
-        with self._stack.asking_redis() as client:
-            client.config_set("maxmemory-policy", "noeviction")
-            client.config_set("maxmemory", 1)
-            self._a_while(3)
-            client.config_set("maxmemory", 0)
-
-    def restart_postgresql_fast(self) -> None:
-        self._restart_postgresql(signal.SIGINT)
-
-    def restart_postgresql_immediately(self) -> None:
-        self._restart_postgresql(signal.SIGQUIT)
-
-    def _restart_postgresql(self, how: signal.Signals) -> None:
-        end(self._stack.postgres, how)
-        self._a_while(2)
-        self._stack.postgres.start()
-
-    def kill_a_backend(self) -> None:
-        """One of PostgreSQL's own processes: it ends all others, and recovers."""
-        pids = [row.pid for row in self._stack.rows(CLIENTS_OF_POSTGRESQL)]
-        if pids:
-            os.kill(self._chance.choice(pids), signal.SIGKILL)
-        wait_for("PostgreSQL answers", self._stack.postgres.answers, PATIENCE_SECONDS)
-
-
-CLIENTS_OF_POSTGRESQL = (
-    "SELECT pid FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-)
-
-
-def _kill_one_of(processes: Sequence[psutil.Process], chance: random.Random) -> None:
-    if processes:  # else they have just been killed, and are not yet replaced
-        with suppress(psutil.NoSuchProcess):
-            chance.choice(processes).kill()
-
-
 def run(stack: Stack, log: Log, chance: random.Random, seconds: float) -> None:
     """Soak for so long, wait until all is quiet, and write down what then stands."""
     with ExitStack() as running:
         web = running.enter_context(stack.web(WEB_CONCURRENCY="2"))
         workers = [running.enter_context(stack.worker()) for _ in range(WORKERS)]
+        deadline = time.monotonic() + seconds
         with _clients(web, log):
-            for harm in _until(seconds, Faults(stack, web, workers, chance).kinds):
-                time.sleep(chance.uniform(0.3, 1.5))
-                log.write("fault", fault=harm.__name__)
-                harm()
+            harm(
+                Faults(stack, web, workers, chance),
+                chance,
+                enough=lambda: time.monotonic() > deadline,
+                tell=lambda fault: log.write("fault", fault=fault),
+            )
         wait_for("every job ends", lambda: _no_job_waits(stack), PATIENCE_SECONDS)
         _write_down(stack, log)
-
-
-def _until(
-    seconds: float, kinds: Callable[[], list[Callable[[], None]]]
-) -> Iterator[Callable[[], None]]:
-    """One kind after the other, all of them before any comes again."""
-    deadline = time.monotonic() + seconds
-    while True:
-        for kind in kinds():
-            if time.monotonic() > deadline:
-                return
-            yield kind
 
 
 @contextmanager
