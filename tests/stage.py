@@ -20,6 +20,12 @@ from wsgi import app as pushcart
 ADMIN = {"Authorization": f"Bearer {settings.admin_api_key}"}
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+_EMPTIED = (
+    *("products", "vocabulary", "variants", "stock_movements", "orders", "order_lines", "jobs"),
+    *("job_errors", "files", "file_chunks", "events", "mails", "webhooks", "webhook_deliveries"),
+)
+_BULKY_BYTES = 4 * 1024 * 1024
+
 
 @pytest.fixture(scope="session")
 def migrated() -> Flask:
@@ -33,14 +39,20 @@ def migrated() -> Flask:
 def app(migrated: Flask) -> Flask:
     """The app on empty tables. Ids go on: a late message of another test finds no job of its id."""
     with migrated.app_context():
-        db.session.execute(
-            text(
-                "TRUNCATE products, vocabulary, variants, stock_movements, orders, jobs,"
-                " job_errors, files, events, mails, webhooks CASCADE"
-            )
-        )
-        db.session.commit()
+        _empty(db.session())
     return migrated
+
+
+def _empty(session: Session) -> None:
+    """Leave no row in any table: by DELETE, which is sixty times as fast where there are few."""
+    bytes_of = "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest(:tables) AS name"
+    if session.scalar(text(bytes_of), {"tables": [*_EMPTIED]}) > _BULKY_BYTES:
+        session.execute(text(f"TRUNCATE {', '.join(_EMPTIED)}"))
+    else:
+        # A table at a time, without looking at the others and without events.
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        session.execute(text("; ".join(f"DELETE FROM {table}" for table in _EMPTIED)))  # noqa: S608
+    session.commit()
 
 
 @pytest.fixture
