@@ -20,6 +20,7 @@ from api.operations import Answer, operation
 from config import settings
 from jobs import depth, heartbeat
 from models import JSONObject
+from schemas import rfc3339
 
 blueprint = Blueprint("status", __name__)
 
@@ -152,4 +153,4 @@ def _oldest(jobs: list[depth.Depth] | tuple[()]) -> float | None:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(seconds, UTC))

@@ -16,13 +16,13 @@ from catalog import listing
 from catalog.filters import FILTERS
 from catalog.formats import detection
 from catalog.formats.rows import Extent, Writer
+from catalog.formats.spare import MAX_COLUMNS
 from jobs.running import ResultFile, RunningJob, Step
 from models import JSONObject
 from schemas import PROGRESS
 from values import LABEL_LIMIT
 
 PAGE_PRODUCTS = 250
-MAX_METADATA_COLUMNS = 500
 
 
 def run(job: RunningJob) -> JSONObject:
@@ -62,7 +62,7 @@ def _surveyed(job: RunningJob, chosen: listing.Selection) -> Extent:
             metadata |= dict.fromkeys(product["metadata"])
     job.progress = {**dict.fromkeys(PROGRESS, 0), "total": total}
     keys = [key for key in metadata if len(key) <= LABEL_LIMIT]
-    return Extent(keys[:MAX_METADATA_COLUMNS], options, images)
+    return Extent(keys[:MAX_COLUMNS], options, images)
 
 
 def _pages(chosen: listing.Selection) -> Iterator[Sequence[Any]]:

@@ -4,6 +4,7 @@
 collects the test modules. The fixtures, which import the app, lie in `tests/stage.py`.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -42,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
         RATE_LIMIT="0",
         RATE_LIMIT_VISITORS="0",
     )
+    # A failure must show more than the requests of clients that ask again and again.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     config.pluginmanager.import_plugin("tests.stage")
 
 

@@ -22,10 +22,7 @@ from tests.processes import Web, Worker, wait_for
 from tests.stage import ADMIN, SHARED_DATA
 
 INDEX = SHARED_DATA / "INDEX.md"
-pytestmark = [
-    pytest.mark.skipif(not INDEX.exists(), reason="../shared/data is not beside the clone"),
-    pytest.mark.no_cover,  # it would double their time, and measure nothing that others do not
-]
+pytestmark = pytest.mark.skipif(not INDEX.exists(), reason="../shared/data is not beside the clone")
 
 # file, rows, products, the codes of its refused rows, and the mapping.
 # fmt: off

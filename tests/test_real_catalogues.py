@@ -23,10 +23,7 @@ _ROW = re.compile(
 # Refusals that no single cell is to blame for.
 _OF_ROWS = {"ragged_row", "product_refused"}
 
-pytestmark = [
-    pytest.mark.skipif(not INDEX.exists(), reason="../shared/data is not beside the clone"),
-    pytest.mark.no_cover,  # it would double their time, and measure nothing that others do not
-]
+pytestmark = pytest.mark.skipif(not INDEX.exists(), reason="../shared/data is not beside the clone")
 
 
 def catalogues(format_: str) -> list[Any]:

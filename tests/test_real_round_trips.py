@@ -19,7 +19,6 @@ FILES = sorted(
 )
 
 
-@pytest.mark.no_cover  # it would double their time, and measure nothing that others do not
 @pytest.mark.skipif(not FILES, reason="../shared/data is not beside the clone")
 @pytest.mark.parametrize("name", FILES or ["none"])
 def test_what_a_real_file_has_made_survives_every_format(

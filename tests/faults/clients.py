@@ -86,11 +86,16 @@ def until_answered(
         with suppress(httpx.TransportError):
             answer = send()
         note(answer)
-        if answer is not None and "Retry-After" not in answer.headers:
-            assert answer.status_code != 503, answer.text
+        if answer is not None and not _puts_off(answer):
             return answer
         time.sleep(0.1)
     raise AssertionError(f"not answered within {PATIENCE_SECONDS} seconds")
+
+
+def _puts_off(answer: httpx.Response) -> bool:
+    """Whether the request is being done, or cannot be for now: then it says when to come again."""
+    assert answer.status_code != 503 or "Retry-After" in answer.headers, answer.text
+    return answer.status_code in (409, 503) and "Retry-After" in answer.headers
 
 
 @contextmanager

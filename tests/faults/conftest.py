@@ -1,6 +1,5 @@
 """Fixtures: servers and processes that may be harmed, and chance that can be had again."""
 
-import logging
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,9 +55,3 @@ def chance() -> random.Random:
     """Random moments; the seed that gives the same ones again is printed."""
     print(f"again with FAULTS_SEED={extent.SEED}")
     return random.Random(extent.SEED)
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """A failure must show more than the requests of clients that ask again and again."""
-    caplog.set_level(logging.WARNING, "httpx")
