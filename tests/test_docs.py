@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_of_the_walk_works(app: Flask, web: Web, worker: Worker) -> None:
     with app.app_context():  # as on a fresh machine, where bin/run has imported the sample
-        db.session.execute(text("TRUNCATE products, jobs RESTART IDENTITY CASCADE"))
+        db.session.execute(text("TRUNCATE products, jobs, webhooks RESTART IDENTITY CASCADE"))
         db.session.commit()
     (walk,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     walk = walk.replace("http://127.0.0.1:5000", web.url)
@@ -43,6 +43,7 @@ def test_every_command_of_the_walk_works(app: Flask, web: Web, worker: Worker) -
     statuses = re.findall(r"^.*?(\d{3})$", done.stdout, re.MULTILINE)
     assert {"200", "201", "202", "204"} <= set(statuses)
     assert '"price":"3.80"' in done.stdout
+    assert '"webhook.test"' in done.stdout
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

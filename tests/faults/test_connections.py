@@ -28,11 +28,11 @@ def read(web: Web, until: float) -> None:
 
 @only_in_full
 def test_two_releases_under_load_need_no_more_connections_than_there_are(stack: Stack) -> None:
-    """Each release is of one web and one worker."""
+    """Each release is of one web dyno, with the two processes of a small one, and one worker."""
     postgresql, redis = [], []
     with (
-        stack.web() as web,
-        stack.web() as other,
+        stack.web(WEB_CONCURRENCY="2") as web,
+        stack.web(WEB_CONCURRENCY="2") as other,
         stack.worker(),
         stack.worker(),
         ThreadPoolExecutor(2 * CLIENTS) as clients,
