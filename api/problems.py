@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from errors import Ambiguous, PushcartError
 from jobs import caller
-from models import JSONObject
+from models import JSONObject, db
 from schemas import invalid_by
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(PoolTimeout, _database_away)
     app.register_error_handler(Exception, _fault_of_ours)
+    app.teardown_appcontext(_end_transaction)  # the last one registered is the first one called
 
 
 def problem_of(error: PushcartError) -> JSONObject:
@@ -104,6 +105,15 @@ def _database_away(error: Exception) -> Response:
     response = _problem(503, "database_unavailable", "The database does not answer. Try again.")
     response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
+
+
+def _end_transaction(_: BaseException | None) -> None:
+    """Roll back what was not committed. A database that dies just then takes no answer back."""
+    try:
+        db.session.remove()
+    except OperationalError as error:  # which has let go of the connection
+        log.warning("database: %s", error)
+        db.session.remove()
 
 
 def _fault_of_ours(error: Exception) -> Response:

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from api.app import create_app
+from errors import Conflict
 from models import db
 
 URL = "/api/v1/products"
@@ -19,6 +20,13 @@ def faulty(migrated: Flask) -> Iterator[FlaskClient]:
     """A client of a second app with addresses that fail."""
     app = create_app()
     statements = {"wrong": "SELECT hidden FROM nowhere", "slow": "SELECT pg_sleep(9)"}
+
+    @app.get("/orphaned")
+    def conflict_on_a_connection_that_dies() -> None:
+        pid = db.session.scalar(text("SELECT pg_backend_pid()"))
+        with db.engine.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        raise Conflict("Already.", code="order_canceled")
 
     @app.get("/<what>")
     def fail(what: str) -> str:
@@ -60,6 +68,16 @@ def test_a_statement_that_the_database_gave_up_may_be_tried_again(faulty: FlaskC
     assert response.get_json()["code"] == "database_unavailable"
     assert response.headers["Retry-After"] == "5"
     assert "pg_sleep" not in response.text
+
+
+def test_an_answer_stands_though_the_database_dies_after_it(
+    faulty: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        response = faulty.get("/orphaned")
+        assert response.status_code == 409
+        assert response.get_json()["code"] == "order_canceled"
+    assert "closed the connection" in caplog.text
 
 
 @pytest.mark.parametrize(
