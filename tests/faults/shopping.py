@@ -41,15 +41,15 @@ class Bought:
 
 
 def open_shop(web: Web, receiver_url: str) -> list[str]:
-    """Put products up for sale, and a webhook on everything; the SKUs."""
+    """Have everything told to the receiver, and put products up for sale; their SKUs."""
     stocks = [*[100_000] * PLENTY, *[10] * SCARCE, *[None] * UNTRACKED]
     with httpx.Client(base_url=web.url, headers=ADMIN, timeout=30) as client:
+        client.post("/api/v1/webhooks", json={"url": receiver_url}).raise_for_status()
         for number, stock in enumerate(stocks):
             product = {"name": f"product {number}", "sku": f"sku-{number}", "price": "2.50"}
             client.put(
                 f"{PRODUCTS}/product-{number}", json={**product, "stock": stock}
             ).raise_for_status()
-        client.post("/api/v1/webhooks", json={"url": receiver_url}).raise_for_status()
     return [f"sku-{number}" for number in range(len(stocks))]
 
 
