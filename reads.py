@@ -19,7 +19,8 @@ import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select, Update, tuple_
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _MOST_PREPARED = 64  # for each connection: they stay in the memory of both sides
+_PSYCOPG2 = PGDialect_psycopg2()  # type: ignore[no-untyped-call]
 _PREPARED = "pushcart.prepared"  # in a connection's info: the names of statements by their SQL
 
 
@@ -53,6 +55,28 @@ def fetch(
     read: it is tried once more on a fresh one. Raises sqlalchemy.exc.OperationalError.
     """
     return _tried_again(lambda: _fetch(sql, params, prepared=prepared, raw=raw))
+
+
+class Prepared:
+    """A statement of SQLAlchemy's that comes again and again, compiled once and sent by `fetch`."""
+
+    def __init__(self, statement: Update, *names: str) -> None:
+        """`names` are the parameters and the columns to set that `send` is given."""
+        compiled = statement.compile(dialect=_PSYCOPG2, column_keys=names)
+        self._sql = str(compiled)
+        self._values = compiled.params
+        self._forms = {
+            name: form
+            for name, bind in compiled.binds.items()
+            if (form := bind.type.dialect_impl(_PSYCOPG2).bind_processor(_PSYCOPG2))
+        }
+
+    def send(self, **given: Any) -> Sequence[Any]:
+        """The rows it returns, in a transaction of its own. Raises as `fetch` does."""
+        values = self._values | given
+        for name, form in self._forms.items():
+            values[name] = form(values[name])
+        return fetch(self._sql, values, prepared=True)
 
 
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:

@@ -4,6 +4,7 @@ The one place that knows both Flask and Celery. Settings follow the rule that th
 PostgreSQL is the truth: a lost or repeated message may cost time, never work.
 """
 
+import gc
 import logging
 import time
 from functools import lru_cache
@@ -141,6 +142,13 @@ def _log_like_the_app(loglevel: int | str | None = None, **_: Any) -> None:
 def _keep_no_publisher(**_: Any) -> None:
     """Each process of a worker would keep a connection for the little that it publishes."""
     celery.conf.broker_pool_limit = 0
+
+
+@worker_init.connect
+def _look_no_more_for_garbage_in_what_is_loaded(**_: Any) -> None:
+    """Celery collects garbage before each child that it starts, and hands out nothing meanwhile."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_process_init.connect

@@ -16,7 +16,6 @@ from typing import Any, cast
 from psycopg2 import errorcodes
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Row,
     Table,
     Update,
@@ -27,6 +26,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -38,7 +38,7 @@ from config import settings
 from errors import PushcartError
 from jobs import caller, files, queue, stopping
 from models import Job, JobError, JSONObject, db
-from reads import autocommit
+from reads import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -226,19 +226,20 @@ class RunningJob:
             files.declare_whole(session, file_id, **asdict(self.result_file))
         ended = {"status": status, "error": error, "result": self.result, "result_file_id": file_id}
         if session.in_transaction():  # with what the block has written
-            self._hold(session, _END, **ended)
+            self._hold(session, _ENDED, **ended)
             session.commit()
-        else:  # in one round trip
-            with autocommit() as connection:
-                self._hold(connection, _END, **ended)
+        elif not _END.send(**self._mine(), **ended):
+            raise LeaseLost
         self.outcome = status
 
-    def _hold(self, on: Connection | Session, change: Update, **values: Any) -> None:
+    def _hold(self, session: Session, change: Update, **values: Any) -> None:
         """Change the job's row if this attempt still holds it, else raise LeaseLost."""
-        mine = {"job_id": self.id, "holder": self.attempt, "reached": self.checkpoint}
-        if on.execute(change, mine | values).first() is None:
-            db.session.rollback()
+        if session.execute(change, self._mine() | values).first() is None:
+            session.rollback()
             raise LeaseLost
+
+    def _mine(self) -> dict[str, Any]:
+        return {"job_id": self.id, "holder": self.attempt, "reached": self.checkpoint}
 
 
 def _pace(progress: JSONObject) -> dict[str, Any]:
@@ -262,8 +263,7 @@ def running(job_id: int) -> Iterator[RunningJob | None]:
     that reason; any other exception too, with its details in the log alone. A database that is
     away or overloaded ends nothing: the lease runs out, and the job goes to another attempt.
     """
-    with autocommit() as connection:
-        job = claim(connection, job_id)
+    job = claim(job_id)
     if job is None:
         log.info("job %s: nothing to claim", job_id)
         yield None
@@ -309,17 +309,21 @@ def _fail(job: RunningJob, error: JSONObject) -> None:
         log.info("job %s: attempt %s had already lost its lease", job.id, job.attempt)
 
 
-def claim(connection: Connection | Session, job_id: int) -> Row[Any] | None:
-    """Take a job that waits, or whose lease has run out; None if there is nothing to take."""
-    return connection.execute(_CLAIM, {"job_id": job_id}).one_or_none()
+def claim(job_id: int) -> Any:
+    """The row of a job that waits, or whose lease has run out, taken; None if there is none.
+
+    In a transaction of its own. Raises OperationalError.
+    """
+    rows = _CLAIM.send(job_id=job_id)
+    return rows[0] if rows else None
 
 
 def _lease() -> dict[str, Any]:
     return {"lease_until": func.now() + timedelta(seconds=settings.lease_seconds)}
 
 
-# Made once, all three: SQLAlchemy takes longer to make one than PostgreSQL to do it.
-_CLAIM = (
+# Made once, all of them: SQLAlchemy takes longer to make one than PostgreSQL to do it.
+_CLAIM = Prepared(
     update(_jobs)
     .where(
         _jobs.c.id == bindparam("job_id"),
@@ -343,7 +347,16 @@ _CLAIM = (
         pace_from=None,
         **_lease(),
     )
-    .returning(_jobs)
+    .returning(
+        *(_jobs.c.id, _jobs.c.kind, _jobs.c.task, _jobs.c.caller, _jobs.c.attempt),
+        *(_jobs.c.params, _jobs.c.file_id, _jobs.c.checkpoint, _jobs.c.progress),
+        *(_jobs.c.result_file_id, _jobs.c.retried_errors),
+        # Nobody waits for the disk: PostgreSQL forgets a claim in no crash but its own, and then it
+        # may give the same `attempt` once more. Of two attempts that share it, one gets to the
+        # checkpoint first, and the other has lost its lease.
+        literal_column("set_config('synchronous_commit', 'off', true)").label("commit"),
+    ),
+    "job_id",
 )
 _HELD = (
     update(_jobs)
@@ -356,4 +369,7 @@ _HELD = (
     )
     .returning(_jobs.c.id)
 )
-_END = _HELD.values(lease_until=None, finished_at=func.now())
+_ENDED = _HELD.values(lease_until=None, finished_at=func.now())
+_END = Prepared(
+    _ENDED, *("job_id", "holder", "reached"), *("status", "error", "result", "result_file_id")
+)

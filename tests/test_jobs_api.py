@@ -36,7 +36,7 @@ def ended(session: Session, status: str = "succeeded", **fields: Any) -> int:
 
 
 def started(session: Session) -> RunningJob:
-    job = claim(session, enqueued(session))
+    job = claim(enqueued(session))
     session.commit()
     assert job is not None
     return RunningJob(job)
@@ -159,7 +159,7 @@ def test_the_clock_starts_anew_with_each_attempt(session: Session, admin: FlaskC
     during = admin.get(f"{JOBS}/{job.id}").get_json()["eta_seconds"]
     queue.cancel(session, job.id)
     queue.retry(session, job.id)
-    claim(session, job.id)
+    claim(job.id)
     session.commit()
     after = admin.get(f"{JOBS}/{job.id}").get_json()["eta_seconds"]
 
@@ -256,7 +256,7 @@ def test_ten_deliveries_at_once_are_one_attempt(app: Flask, session: Session) ->
 
     def deliver(_: int) -> bool:
         with app.app_context():
-            job = claim(db.session(), job_id)
+            job = claim(job_id)
             db.session.commit()
             return job is not None
 

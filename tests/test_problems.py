@@ -22,7 +22,7 @@ def faulty(migrated: Flask) -> Iterator[FlaskClient]:
     statements = {"wrong": "SELECT hidden FROM nowhere", "slow": "SELECT pg_sleep(9)"}
 
     @app.get("/orphaned")
-    def conflict_on_a_connection_that_dies() -> None:
+    def conflict_on_a_connection_that_dies() -> str:
         pid = db.session.scalar(text("SELECT pg_backend_pid()"))
         with db.engine.connect() as other:
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
