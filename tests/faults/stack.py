@@ -31,11 +31,12 @@ PATIENCE_SECONDS = 120.0
 
 
 class LookingWorker(Worker):
-    """A worker that finds no broker at its start."""
+    """A worker that finds no broker at its start, or one that is full."""
 
     def is_ready(self) -> bool:
         """Whether it has found out."""
-        return "Cannot connect to redis" in self.output()
+        found = ("Cannot connect to redis", "Connection to broker lost")
+        return any(each in self.output() for each in found)
 
 
 class Stack:

@@ -114,16 +114,20 @@ def flush(stack: Stack) -> None:
         client.flushall()
 
 
-@only_in_full
+@pytest.mark.parametrize(
+    ("harm", "mend"), [pytest.param(kill, start, marks=only_in_full), (fill, make_room)]
+)
 def test_a_worker_started_while_redis_is_away_begins_once_it_is_there(
-    stack: Stack, web: Web
+    stack: Stack, web: Web, harm: Harm, mend: Harm
 ) -> None:
-    end(stack.redis, signal.SIGKILL)
+    harm(stack)
     job = Import(web, products=500)
-    with stack.worker_without_redis():
+    with stack.worker_without_redis() as worker:
         time.sleep(1)
         assert job.state()["status"] == "queued"
-        stack.redis.start()
+        mend(stack)
         job.ended()
+        assert worker.process is not None
+        assert worker.process.poll() is None, worker.output()
 
     job.assert_exactly_once(stack)
