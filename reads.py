@@ -79,6 +79,14 @@ class Prepared:
         return fetch(self._sql, values, prepared=True)
 
 
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database failed, and not the statement: the same may succeed a little later.
+
+    A connection that dies does not always do so by an OperationalError.
+    """
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
     """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`."""
     return _tried_again(lambda: _read(statement, params))

@@ -6,13 +6,14 @@ from http import HTTPStatus
 
 from flask import Flask, Response, request
 from marshmallow import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from errors import Ambiguous, PushcartError
 from jobs import caller
 from models import JSONObject, db
+from reads import is_away
 from schemas import invalid_by
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(PushcartError, _pushcart_error)
     app.register_error_handler(ValidationError, _validation_error)
     app.register_error_handler(HTTPException, _http_exception)
-    app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(DBAPIError, _database_error)
     app.register_error_handler(PoolTimeout, _database_away)
     app.register_error_handler(Exception, _fault_of_ours)
     app.teardown_appcontext(_end_transaction)  # the last one registered is the first one called
@@ -99,6 +100,10 @@ def _http_exception(error: HTTPException) -> Response:
     return response
 
 
+def _database_error(error: DBAPIError) -> Response:
+    return _database_away(error) if is_away(error) else _fault_of_ours(error)
+
+
 def _database_away(error: Exception) -> Response:
     """PostgreSQL does not answer, or every connection is taken: the client may try again."""
     log.error("database: %s", error)
@@ -111,7 +116,7 @@ def _end_transaction(_: BaseException | None) -> None:
     """Roll back what was not committed. A database that dies just then takes no answer back."""
     try:
         db.session.remove()
-    except OperationalError as error:  # which has let go of the connection
+    except DBAPIError as error:  # which has let go of the connection
         log.warning("database: %s", error)
         db.session.remove()
 

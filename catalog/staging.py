@@ -106,7 +106,9 @@ def _copy(connection: Connection, table: str, rows: Iterable[Sequence[Any]]) -> 
     cursor: Any = connection.connection.cursor()  # psycopg2's own: SQLAlchemy has no COPY
     try:
         cursor.copy_expert(f"COPY {table} FROM STDIN", buffer, 1 << 20)
-    except psycopg2.OperationalError as error:
+    except psycopg2.Error as error:
+        if not (cursor.connection.closed or isinstance(error, psycopg2.OperationalError)):
+            raise
         # SQLAlchemy has not seen the connection die, and must not try to roll back on it.
         connection.invalidate(error)
         raise OperationalError("COPY", None, error, connection_invalidated=True) from None

@@ -30,7 +30,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import queries
@@ -38,7 +38,7 @@ from config import settings
 from errors import PushcartError
 from jobs import caller, files, queue, stopping
 from models import Job, JobError, JSONObject, db
-from reads import Prepared
+from reads import Prepared, is_away
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class RunningJob:
                 )
                 db.session.commit()
                 break
-            except (OperationalError, IntegrityError) as error:
+            except DBAPIError as error:
                 db.session.rollback()
                 pause = _pause_after(error)
                 if tries + 1 == _STEP_TRIES or pause is None:
@@ -277,10 +277,10 @@ def running(job_id: int) -> Iterator[RunningJob | None]:
         log.info("job %s: attempt %s stops: %r", job_id, held.attempt, reason)
     except PushcartError as error:
         _fail(held, {"code": error.error_code, "detail": error.detail})
-    except OperationalError:
-        db.session.rollback()
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, DBAPIError) and is_away(error):
+            db.session.rollback()
+            raise
         log.exception("job %s: attempt %s crashed", job_id, held.attempt)
         _fail(held, {"code": "internal_error", "detail": "The job failed through a fault of ours."})
     finally:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from flask import Flask
 from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InterfaceError
 from sqlalchemy.orm import Session
 
 import jobs.running
@@ -275,6 +275,21 @@ def test_a_crash_fails_the_job_without_telling_its_details(
     assert row.error["code"] == "internal_error"
     assert "secret" not in row.error["detail"]
     assert "the secret of line 7" in caplog.text
+
+
+def test_a_job_whose_connection_dies_is_left_to_another_attempt(session: Session) -> None:
+    job_id = queued(session).id
+
+    def use_a_connection_that_is_closed() -> None:
+        driver = session.connection().connection.driver_connection
+        assert driver is not None
+        driver.close()
+        session.execute(text("SELECT 1"))
+
+    with pytest.raises(InterfaceError), running(job_id):
+        use_a_connection_that_is_closed()
+
+    assert stored(session, job_id).status == "running"
 
 
 def test_the_sweep_gives_an_orphan_to_another_attempt(session: Session, broker: Any) -> None:

@@ -28,6 +28,14 @@ def faulty(migrated: Flask) -> Iterator[FlaskClient]:
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         raise Conflict("Already.", code="order_canceled")
 
+    @app.get("/closed")
+    def use_a_connection_that_is_closed() -> str:
+        driver = db.session.connection().connection.driver_connection
+        assert driver is not None
+        driver.close()
+        db.session.execute(text("SELECT 1"))
+        return ""
+
     @app.get("/<what>")
     def fail(what: str) -> str:
         db.session.execute(text("SET LOCAL statement_timeout = 50"))
@@ -61,8 +69,11 @@ def test_a_fault_of_ours_is_logged_with_its_cause(
     assert 'relation "nowhere" does not exist' in str(logged.exc_info[1])
 
 
-def test_a_statement_that_the_database_gave_up_may_be_tried_again(faulty: FlaskClient) -> None:
-    response = faulty.get("/slow")
+@pytest.mark.parametrize("path", ["/slow", "/closed"])
+def test_a_statement_that_the_database_gave_up_may_be_tried_again(
+    faulty: FlaskClient, path: str
+) -> None:
+    response = faulty.get(path)
 
     assert response.status_code == 503
     assert response.get_json()["code"] == "database_unavailable"
