@@ -7,6 +7,7 @@ connection: for a table with many indexes PostgreSQL plans far longer than it re
 
 import operator
 import re
+import select
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +20,19 @@ import psycopg2
 from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Row, Select, Update, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Row,
+    Select,
+    Update,
+    event,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.pool import PoolProxiedConnection
 
@@ -42,6 +53,24 @@ def use(engine: Engine) -> None:
     """Read through this engine, in every thread and outside any app's context; the first counts."""
     global _engine  # noqa: PLW0603  # looked up in a context, it costs a read a tenth of its time
     _engine = _engine or engine
+
+
+def look_before_use(engine: Engine) -> None:
+    """Have the pool give out no connection that PostgreSQL has closed, as it does when it restarts.
+
+    An idle connection has nothing to be read but its end. To see that takes 3 µs and no round trip;
+    whoever only reads could try again, but who writes would be refused once for each connection.
+    """
+    event.listen(engine, "checkout", _refuse_the_dead)
+
+
+def _refuse_the_dead(driver: Any, _record: object, _proxy: object) -> None:
+    if driver.closed:
+        raise DisconnectionError
+    socket = select.poll()
+    socket.register(driver.fileno(), select.POLLIN)
+    if socket.poll(0):
+        raise DisconnectionError
 
 
 def fetch(

@@ -45,6 +45,7 @@ def create_app() -> Flask:
     ma.init_app(app)
     with app.app_context():
         reads.use(db.engine)
+        reads.look_before_use(db.engine)
         queries.watch(db.engine)
     # Constraints and types change too: what the models say is what a migration compares.
     Migrate(app, db, compare_type=True)

@@ -4,7 +4,9 @@ from contextlib import closing
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from config import settings
 from models import db
@@ -33,15 +35,32 @@ def test_a_parameter_may_stand_twice(prepared: bool) -> None:
 
 def test_connections_that_died_in_the_pool_are_replaced(prepared: bool) -> None:
     fetch("SELECT 1 AS one", {}, prepared=prepared)
-    with closing(psycopg2.connect(settings.database_url.replace("+psycopg2", ""))) as someone:
-        someone.cursor().execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    end_all_connections()
 
     (row,) = fetch("SELECT 1 AS one", {}, prepared=prepared)
 
     assert row.one == 1
+
+
+def test_whoever_writes_is_given_none_of_them(session: Session) -> None:
+    connections = [db.engine.connect() for _ in range(2)]
+    for connection in connections:
+        connection.close()
+    end_all_connections()
+
+    for _ in range(2):
+        session.execute(text("SELECT 1"))
+        with db.engine.connect() as other:
+            other.execute(text("SELECT 1"))
+
+
+def end_all_connections() -> None:
+    """As PostgreSQL does when it restarts."""
+    with closing(psycopg2.connect(settings.database_url.replace("+psycopg2", ""))) as someone:
+        someone.cursor().execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 def test_a_statement_that_the_server_has_forgotten_is_run_as_it_is() -> None:
