@@ -11,8 +11,8 @@ import re
 import select
 import time
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Engine,
     Executable,
     Row,
@@ -102,7 +101,10 @@ class Prepared:
         }
 
     def send(self, **given: Any) -> Sequence[Any]:
-        """The rows it returns, in a transaction of its own. Raises as `fetch` does."""
+        """The rows it returns, in a transaction of its own. Repeats and raises as `fetch` does.
+
+        So it must be safe to repeat: a job that is claimed, or has ended, is found no more.
+        """
         values = self._values | given
         for name, form in self._forms.items():
             values[name] = form(values[name])
@@ -166,22 +168,16 @@ def _tried_again(rows: Callable[[], T]) -> T:
 
 
 def _read(statement: Executable, params: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-    with autocommit() as connection:
-        return connection.execute(statement, params).all()
-
-
-@contextmanager
-def autocommit() -> Iterator[Connection]:
-    """A connection on which each statement is a transaction of its own, in one round trip."""
     with _the_engine().connect() as connection:
         driver: Any = connection.connection.driver_connection
         driver.autocommit = True  # SQLAlchemy's own way takes one more round trip to end it
         try:
-            yield connection
+            rows = connection.execute(statement, params).all()
         except BaseException:
             connection.invalidate()  # no one else is to meet what is left of it
             raise
         driver.autocommit = False
+    return rows
 
 
 def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) -> Sequence[Any]:

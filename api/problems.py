@@ -116,9 +116,8 @@ def _end_transaction(_: BaseException | None) -> None:
     """Roll back what was not committed. A database that dies just then takes no answer back."""
     try:
         db.session.remove()
-    except DBAPIError as error:  # which has let go of the connection
+    except DBAPIError as error:  # it has let go of the connection; Flask-SQLAlchemy does the rest
         log.warning("database: %s", error)
-        db.session.remove()
 
 
 def _fault_of_ours(error: Exception) -> Response:

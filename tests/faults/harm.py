@@ -120,16 +120,9 @@ class Faults:
 
     def kill_a_backend(self) -> None:
         """One of PostgreSQL's own processes: it ends all others, and recovers."""
-        pids = [row.pid for row in self._stack.rows(CLIENTS_OF_POSTGRESQL)]
-        if pids:
+        if pids := self._stack.clients_of_postgresql():
             os.kill(self._chance.choice(pids), signal.SIGKILL)
         wait_for("PostgreSQL answers", self._stack.postgres.answers, PATIENCE_SECONDS)
-
-
-CLIENTS_OF_POSTGRESQL = (
-    "SELECT pid FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-)
 
 
 def _kill_one_of(processes: Sequence[psutil.Process], chance: random.Random) -> None:

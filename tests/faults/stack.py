@@ -126,6 +126,14 @@ class Stack:
             cursor.execute(sql, values)
             yield
 
+    def clients_of_postgresql(self) -> list[int]:
+        """The processes of PostgreSQL that serve somebody else."""
+        sql = (
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return [row.pid for row in self.rows(sql)]
+
     def waiting_for_locks(self) -> int:
         """How many connections wait for a lock."""
         return int(self.rows("SELECT count(*) FROM pg_locks WHERE NOT granted")[0].count)

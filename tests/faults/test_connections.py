@@ -14,10 +14,6 @@ POSTGRESQL_MOST = 19
 REDIS_MOST = 18
 CLIENTS = 8
 SECONDS = 4
-OTHERS = (
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-)
 
 
 def read(web: Web, until: float) -> None:
@@ -43,7 +39,7 @@ def test_two_releases_under_load_need_no_more_connections_than_there_are(stack: 
             clients.submit(read, each, until) for each in (web, other) for _ in range(CLIENTS)
         ]
         while time.monotonic() < until:
-            postgresql.append(stack.rows(OTHERS)[0].count)
+            postgresql.append(len(stack.clients_of_postgresql()))
             with stack.asking_redis() as client:
                 redis.append(len(client.client_list()) - 1)
             time.sleep(0.05)

@@ -15,6 +15,7 @@ from tests.faults.extent import ORDERS, SEED, only_in_full
 from tests.faults.harm import Faults, harm
 from tests.faults.stack import Stack
 from tests.mail_server import mail_server
+from tests.ordering import WRONG_SUMS
 from tests.processes import wait_for
 from tests.receiving import receiver, status
 
@@ -61,7 +62,8 @@ def test_orders_under_random_faults_are_kept_confirmed_and_told(
     assert {row.note: row.public_id for row in stored} == bought.confirmed
     assert len(stored) == len(bought.confirmed)
     assert {row.public_id for row in stored if row.status == "canceled"} == bought.canceled
-    assert stack.rows(shopping.WRONG_STOCKS) == []
+    assert stack.rows(WRONG_SUMS) == []
+    assert stack.rows(shopping.OVERSOLD) == []
     assert stack.rows(shopping.WRONG_ORDERS) == []
 
     confirmations = stack.rows(shopping.MAILS)
