@@ -12,9 +12,10 @@ from typing import Any
 
 from celery import Celery, Task, shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init
-from flask import Flask, has_request_context
+from flask import Flask, has_app_context
 from flask.testing import EnvironBuilder
 from kombu.transport import TRANSPORT_ALIASES
+from werkzeug.routing import MapAdapter
 
 import catalog.tasks  # noqa: F401  # registers its tasks
 import notify.tasks  # noqa: F401  # and these
@@ -22,18 +23,17 @@ from api.app import create_app
 from api.logs import configure_logging
 from config import settings
 from jobs.caller import Caller, acting_for, current
-from jobs.tasks import SweepClock
+from jobs.tasks import Clock
 from models import db
 
 log = logging.getLogger(__name__)
 
 
 class ContextTask(Task):  # type: ignore[misc]  # Celery ships no types
-    """A task that runs inside the app, on behalf of the request that caused it.
+    """A task that runs inside the app context, on behalf of the request that caused it.
 
-    The caller (request id, base URL, key id) travels in the message's headers. The task runs in
-    a request context of that base URL, so that `url_for(..., _external=True)` builds links to the
-    caller's host, and its log lines bear the caller's request id.
+    The caller (request id, base URL, key id) travels in the message's headers. The task's log lines
+    bear its request id, and `url_for(..., _external=True)` builds links to the caller's host.
     """
 
     abstract = True
@@ -46,18 +46,18 @@ class ContextTask(Task):  # type: ignore[misc]  # Celery ships no types
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in its caller's context."""
-        if has_request_context():  # called as a function by something that has a context already
+        if has_app_context():  # called as a function by something that has a context already
             return self.run(*args, **kwargs)
         caller = Caller(**(self.request.get("caller") or {}))
-        environ = dict(_environ(self.flask_app, caller.base_url))
-        with acting_for(caller), self.flask_app.request_context(environ):
+        with acting_for(caller), self.flask_app.app_context() as context:
+            context.url_adapter = _links(self.flask_app, caller.base_url)
             return self.run(*args, **kwargs)
 
 
 @lru_cache(maxsize=64)
-def _environ(app: Flask, base_url: str | None) -> dict[str, Any]:
-    """What a request to this address brings: hosts are few, and to make it takes a while."""
-    return EnvironBuilder(app, base_url=base_url).get_environ()
+def _links(app: Flask, base_url: str | None) -> MapAdapter:
+    """What builds links to this address, as in a request that was sent there."""
+    return app.url_map.bind_to_environ(EnvironBuilder(app, base_url=base_url).get_environ())
 
 
 def make_celery(app: Flask) -> Celery:
@@ -70,7 +70,7 @@ def make_celery(app: Flask) -> Celery:
     )
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "jobs.broker:Transport"))
     celery.conf.update(CELERY_SETTINGS)
-    celery.steps["consumer"].add(SweepClock)
+    celery.steps["consumer"].add(Clock)
     # Without it `@shared_task` finds no broker from any thread but this one.
     celery.set_default()
     return celery
@@ -136,6 +136,9 @@ celery = make_celery(app)
 def _log_like_the_app(loglevel: int | str | None = None, **_: Any) -> None:
     """Keep Celery from installing its own format, which knows no request id."""
     configure_logging(loglevel or settings.log_level)
+    # A job writes a line of its own. These would tell of each task twice: of the sweep as well.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_init.connect

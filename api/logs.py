@@ -107,10 +107,4 @@ def configure_logging(level: int | str) -> None:
     """Send the root logger to stderr. Safe to call again: the last level wins."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
-    handler.addFilter(_is_no_tick)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-
-
-def _is_no_tick(record: logging.LogRecord) -> bool:
-    """Celery tells of each task twice; of the sweep, every few seconds, that is noise."""
-    return record.levelno > logging.INFO or "jobs.sweep[" not in record.getMessage()

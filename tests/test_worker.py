@@ -5,12 +5,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from celery import Celery
 from flask import Flask
+from kombu.asynchronous import Hub
+from kombu.asynchronous.timer import Timer
 
+from jobs.tasks import Clock
 from tasks import celery, very_slow_add
 from tests.processes import BIN, ROOT, Web, Worker, wait_for
 from tests.stage import ADMIN
@@ -93,6 +98,20 @@ def test_a_solo_pool_works_too(app: Flask, worker: Worker, tmp_path: Path) -> No
         assert very_slow_add.delay(5, 7).get(timeout=20) == 12
         assert "adding 5 and 7" in solo.output()
     worker.start()
+
+
+def test_children_that_have_ended_are_looked_for_all_the_time() -> None:
+    looked: list[float] = []
+    hub: Any = Hub(timer=Timer())  # type: ignore[no-untyped-call]
+    pool = SimpleNamespace(maintain_pool=lambda: looked.append(time.monotonic()))
+    consumer = SimpleNamespace(hostname="worker", timer=hub.timer, pool=pool)
+    clock = Clock(consumer)
+
+    clock.start(consumer)
+    wait_for("the pool looks twice", lambda: hub.fire_timers() and len(looked) >= 2, 4)
+    clock.stop(consumer)
+
+    assert all(due.entry.canceled for due in hub.timer.queue)
 
 
 def test_flask_shell_in_a_second_terminal_just_works(app: Flask, worker: Worker) -> None:
