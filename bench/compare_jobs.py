@@ -139,7 +139,7 @@ def _drained(worker: Worker, number: int, all_ended: Callable[[], bool]) -> floa
 
 
 def _at(holds: Callable[[], bool]) -> float:
-    _wait(holds, 0.005)
+    _wait(holds, 0.02)  # to look takes from what is looked at
     return time.perf_counter()
 
 

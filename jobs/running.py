@@ -219,15 +219,14 @@ class RunningJob:
 
     def end(self, status: str, *, error: JSONObject | None = None) -> None:
         """Write the job's final status; the result file of a job that succeeded is whole now."""
-        session = db.session()
         file_id = self._result_file_id
         if self.result_file is not None and status == "succeeded":
-            file_id = files.create(session) if file_id is None else file_id
-            files.declare_whole(session, file_id, **asdict(self.result_file))
+            file_id = files.create(db.session()) if file_id is None else file_id
+            files.declare_whole(db.session(), file_id, **asdict(self.result_file))
         ended = {"status": status, "error": error, "result": self.result, "result_file_id": file_id}
-        if session.in_transaction():  # with what the block has written
-            self._hold(session, _ENDED, **ended)
-            session.commit()
+        if db.session.registry.has() and db.session().in_transaction():
+            self._hold(db.session(), _ENDED, **ended)  # with what the block has written
+            db.session.commit()
         elif not _END.send(**self._mine(), **ended):
             raise LeaseLost
         self.outcome = status
