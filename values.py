@@ -42,6 +42,7 @@ _TIMESTAMP = re.compile(
 )
 _HYPHENS = re.compile(r"-+")
 _URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_ENDPOINT = r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9.:\[\]-]+([/?#][!-~]*)?"
 _EVENT_ID = re.compile(r"evt_([0-9]{1,19})")
 _CENT = Decimal(1).scaleb(-settings.currency_decimals)
 _MILLIGRAM = Decimal("0.001")
@@ -125,16 +126,16 @@ def url(value: object) -> str:
 
 
 def endpoint(value: object) -> str:
-    """An address that we can send to: one that is whole, and holds no user and no password."""
+    """An address that we can send to: in ASCII, and without a user or a password."""
     address = url(value)
     try:
         parts = urlsplit(address)
         host = (parts.hostname or "").encode("idna")
-        good = bool(host) and parts.port != 0 and "@" not in parts.netloc
+        good = bool(host) and parts.port != 0 and re.fullmatch(_ENDPOINT, address)
     except ValueError:
         good = False
     if not good:
-        raise Fault("invalid_endpoint", "must name a host and perhaps a port, and no user")
+        raise Fault("invalid_endpoint", "must name a host and perhaps a port in ASCII, and no user")
     return address
 
 
@@ -286,9 +287,7 @@ SHAPES: Mapping[Callable[..., Any], Mapping[str, Any]] = {
     url: _shape_of_line(
         URL_LIMIT, rf"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^\s/{_NO_LINE}][^\s{_NO_LINE}]*\s*$"
     ),
-    endpoint: _shape_of_line(
-        URL_LIMIT, r"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9.:\[\]-]+([/?#][!-~]*)?$"
-    ),
+    endpoint: _shape_of_line(URL_LIMIT, rf"^\s*{_ENDPOINT}\s*$"),
     event_id: {"type": "string", "pattern": "^evt_[0-9]{1,19}$"},
     description: {"type": "string", "maxLength": DESCRIPTION_LIMIT, "pattern": r"^[^\u0000]*$"},
     money: _shape_of_decimal(MAX_AMOUNT, f"{_FRACTION}0*"),

@@ -311,7 +311,8 @@ WEBHOOKS = [
     *(hook("url", sent, "invalid_endpoint") for sent in (
         "https://me:secret@erp.example/", "https://@erp.example/", "https://erp.example:0/",
         "https://erp.example:99999/", "https://erp.example:x/", "https://[::1/", "https://?a",
-        "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/",
+        "https://a..b/", f"https://{'a' * 70}.example/", "https://:80/", "https://a*/",
+        "https://bücher.example/", "https://a/ü",
     )),
     *(hook("url", sent, "private_address") for sent in ("http://127.0.0.1", "https://[fc00::1]/")),
     *(hook("types", sent, "invalid_type") for sent in NOT_LISTS),

@@ -16,7 +16,7 @@ FAULTS = {
     "inactive_variant": "names a variant of a product that is not active",
     "insufficient_stock": "wants more than there is: `available` says how much that is",
     "invalid_cursor": "is not a cursor of this list",
-    "invalid_endpoint": "names no host and port, or a user",
+    "invalid_endpoint": "names no host and port in ASCII, or a user",
     "invalid_header": "is not what this header may be",
     "invalid_json": "is not JSON",
     "invalid_idempotency_key": "is not what this header may be",
