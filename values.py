@@ -78,11 +78,9 @@ def text(value: object, limit: int) -> str:
 
 def label(value: object, limit: int = LABEL_LIMIT) -> str:
     """One line of text, trimmed and not blank: a name, a vendor, a SKU, a tag."""
-    trimmed = text(value, DESCRIPTION_LIMIT).strip()
+    trimmed = text(value, limit).strip()
     if not trimmed:
         raise Fault("blank", "must not be blank")
-    if len(trimmed) > limit:
-        raise Fault("too_long", f"is longer than {limit} characters")
     if not trimmed.isprintable() and _CONTROL.search(trimmed):
         raise Fault("control_character", "holds a control character or a line break")
     return trimmed

@@ -307,6 +307,7 @@ WEBHOOKS = [
     hook("url", " ", "blank"),
     hook("url", "https://a/\0", "nul_character"),
     hook("url", f"https://a/{'x' * 2048}", "too_long"),
+    hook("url", f"https://a/{' ' * 2048}", "too_long"),
     *(hook("url", sent, "not_a_url") for sent in ("erp.example", "ftp://erp.example", "https://")),
     *(hook("url", sent, "invalid_endpoint") for sent in (
         "https://me:secret@erp.example/", "https://@erp.example/", "https://erp.example:0/",
