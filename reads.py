@@ -119,6 +119,12 @@ def is_away(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) or error.connection_invalidated
 
 
+def is_lost(driver: Any, error: psycopg2.Error) -> bool:
+    """As `is_away`, of an error on psycopg2's own connection, which SQLAlchemy has not seen."""
+    failed = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return failed or bool(driver.closed)
+
+
 def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
     """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`."""
     return _tried_again(lambda: _read(statement, params))
@@ -197,11 +203,11 @@ def _fetch(sql: str, params: Mapping[str, Any], *, prepared: bool, raw: bool) ->
         rows = [row(*values) for values in cursor.fetchall()]
         driver.autocommit = False
     except psycopg2.Error as error:
-        dead = bool(driver.closed)
-        connection.invalidate(error)  # whatever it was, no one else is to meet its rest
+        lost, dead = is_lost(driver, error), bool(driver.closed)
+        connection.invalidate(error)  # and closed: no one else is to meet its rest
         if dead:
             _the_engine().dispose()  # the others in the pool have died with it
-        if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        if not lost:
             raise
         raise OperationalError(sql, None, error, connection_invalidated=dead) from None
     finally:

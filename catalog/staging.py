@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from catalog import known_by_sku, staging_sql
 from catalog.documents import SHAPE
 from catalog.formats.rows import ProductRows
+from reads import is_lost
 
 MODES = ("upsert", "create", "update")
 
@@ -107,7 +108,7 @@ def _copy(connection: Connection, table: str, rows: Iterable[Sequence[Any]]) -> 
     try:
         cursor.copy_expert(f"COPY {table} FROM STDIN", buffer, 1 << 20)
     except psycopg2.Error as error:
-        if not (cursor.connection.closed or isinstance(error, psycopg2.OperationalError)):
+        if not is_lost(cursor.connection, error):
             raise
         # SQLAlchemy has not seen the connection die, and must not try to roll back on it.
         connection.invalidate(error)

@@ -1,4 +1,4 @@
-"""What the app sends to PostgreSQL, noted where it is sent."""
+"""What the app sends to PostgreSQL, noted where it is sent, and how that is cut off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,16 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class
 from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from models import db
+
+
+def close_connection(session: Session) -> None:
+    """Let the session's connection be dead, which neither it nor its pool has been told."""
+    driver = session.connection().connection.driver_connection
+    assert driver is not None
+    driver.close()
 
 
 class Statement(NamedTuple):

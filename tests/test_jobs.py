@@ -31,7 +31,7 @@ from jobs.running import (
 )
 from jobs.sweep import sweep
 from models import FileChunk, Job, JobError, Product, StoredFile, db
-from tests.statements import statements
+from tests.statements import close_connection, statements
 
 
 @pytest.fixture
@@ -281,9 +281,7 @@ def test_a_job_whose_connection_dies_is_left_to_another_attempt(session: Session
     job_id = queued(session).id
 
     def use_a_connection_that_is_closed() -> None:
-        driver = session.connection().connection.driver_connection
-        assert driver is not None
-        driver.close()
+        close_connection(session)
         session.execute(text("SELECT 1"))
 
     with pytest.raises(InterfaceError), running(job_id):

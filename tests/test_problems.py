@@ -11,6 +11,7 @@ from sqlalchemy import text
 from api.app import create_app
 from errors import Conflict
 from models import db
+from tests.statements import close_connection
 
 URL = "/api/v1/products"
 
@@ -30,9 +31,7 @@ def faulty(migrated: Flask) -> Iterator[FlaskClient]:
 
     @app.get("/closed")
     def use_a_connection_that_is_closed() -> str:
-        driver = db.session.connection().connection.driver_connection
-        assert driver is not None
-        driver.close()
+        close_connection(db.session())
         db.session.execute(text("SELECT 1"))
         return ""
 
