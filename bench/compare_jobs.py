@@ -25,9 +25,10 @@ from jobs import queue
 from models import db
 from reads import read
 from tests.processes import BIN, ROOT, Web, Worker
+from tests.stage import WAKEUPS
 from wsgi import app
 
-_QUEUE = "celery"
+_QUEUES = ("celery", WAKEUPS)  # of bare Celery, and the sweep's; and ours
 _TIMEOUT_SECONDS = 120
 
 
@@ -104,7 +105,7 @@ def tasks_per_second(folder: Path, number: int) -> float:
 
 def _empty() -> None:
     tables.empty()
-    redis.Redis.from_url(settings.redis_url).delete(_QUEUE)  # the sweep that a worker leaves there
+    redis.Redis.from_url(settings.redis_url).delete(*_QUEUES)  # a worker leaves its sweep there
 
 
 def _jobs(number: int) -> list[int]:
@@ -124,7 +125,8 @@ def _drained(worker: Worker, number: int, all_ended: Callable[[], bool]) -> floa
     broker = redis.Redis.from_url(settings.redis_url)
 
     def waiting() -> int:
-        return int(broker.llen(_QUEUE))  # a child holds one more, which is left out at both ends
+        # A child holds one more, which is left out at both ends.
+        return sum(int(broker.llen(name)) for name in _QUEUES)
 
     if waiting() != number:
         raise RuntimeError(f"{waiting()} messages wait instead of {number}")

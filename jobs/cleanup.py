@@ -17,7 +17,7 @@ WEBHOOK_KIND = "webhook"
 _CHUNKS_AT_ONCE = 32  # of half a MiB
 _ROWS_AT_ONCE = 2000
 # A file without a job is an upload that arrives, or one whose sender went away.
-_UPLOAD_TAKES_AT_MOST = timedelta(hours=1)
+_UPLOAD_TAKES_AT_MOST = timedelta(days=1)  # so long lives the dyno that receives it
 
 
 def run(job: RunningJob) -> JSONObject:
@@ -33,7 +33,10 @@ def run(job: RunningJob) -> JSONObject:
 
 
 def _repeat(job: RunningJob, delete_some: Callable[[Session], int]) -> int:
-    """Delete until nothing is left; one batch is one step of the job."""
+    """Delete until nothing is left; one batch is one step of the job.
+
+    None of them moves a checkpoint: an attempt that dies of the next one is to be counted.
+    """
     total = 0
     while deleted := _one_step(job, delete_some):
         total += deleted
@@ -48,7 +51,7 @@ def _one_step(job: RunningJob, delete_some: Callable[[Session], int]) -> int:
         deleted = delete_some(session)
         return Step(job.progress)
 
-    job.step(work, checkpoint={"steps": job.checkpoint.get("steps", 0) + 1})
+    job.step(work, checkpoint=job.checkpoint)
     return deleted
 
 

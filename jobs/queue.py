@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 # A wake-up that nobody has answered is repeated by the sweep after its own interval, then after
 # twice the pause each time, up to this: repeats must not fill the queue of busy workers.
 REPUBLISH_LIMIT_SECONDS = 900
+# Of the levels 0, 3, 6 and 9 that kombu has in Redis, the lowest is served first. The sweep is
+# sent at 0: behind a long queue it would expire each time, and nobody would look after the jobs.
+PRIORITY = 6
 _WAKEUPS = "pushcart.wakeups"  # in Session.info: what to publish once it has committed
 
 
@@ -89,7 +92,12 @@ def publish(job_id: int, task: str, headers: JSONObject) -> bool:
     try:
         # Without `ignore_result`, Celery would first subscribe to a result that nobody reads.
         current_app.send_task(
-            task, args=[job_id], headers={"caller": headers}, ignore_result=True, retry=False
+            task,
+            args=[job_id],
+            headers={"caller": headers},
+            priority=PRIORITY,
+            ignore_result=True,
+            retry=False,
         )
     except OperationalError as error:
         log.warning("job %s not published, the sweep will: %s", job_id, error)
@@ -120,9 +128,12 @@ def _next_publish(publishes: Any) -> Any:
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause)
 
 
-def find(job_id: int) -> Row[Any]:
-    """The job with this id, as it stands in the database now. Raises NotFound."""
-    rows = read(select(Job.__table__).where(Job.id == job_id)) if job_id <= MAX_ID else ()
+def find(job_id: int, session: Session | None = None) -> Row[Any]:
+    """The job with this id; in the session's transaction, if there is one. Raises NotFound."""
+    statement = select(Job.__table__).where(Job.id == job_id)
+    rows: Sequence[Row[Any]] = ()
+    if job_id <= MAX_ID:
+        rows = session.execute(statement).all() if session else read(statement)
     if not rows:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return rows[0]
@@ -182,7 +193,7 @@ def cancel(session: Session, job_id: int) -> Row[Any]:
     unfinished = Job.status.in_(("queued", "running"))
     if (row := _changed(session, job_id, unfinished, canceled)) is not None:
         return row
-    raise Conflict(f"The job has {find(job_id).status} already.", code="job_finished")
+    raise Conflict(f"The job has {find(job_id, session).status} already.", code="job_finished")
 
 
 def retry(session: Session, job_id: int) -> Row[Any]:
@@ -205,7 +216,7 @@ def retry(session: Session, job_id: int) -> Row[Any]:
         | {"checkpoint": _before(), "retried_errors": func.coalesce(refused, 0)},
     )
     if row is None:
-        raise _no_retry(job_id)
+        raise _no_retry(session, job_id)
     wake(session, row.id, row.task, row.caller)
     return row
 
@@ -238,11 +249,12 @@ def _changed(
     return session.execute(statement).one_or_none()
 
 
-def _no_retry(job_id: int) -> PushcartError:
-    job = find(job_id)
+def _no_retry(session: Session, job_id: int) -> PushcartError:
+    job = find(job_id, session)
     if job.finished_at is None:
         return Conflict(f"The job is {job.status}: it goes on by itself.", code="job_not_finished")
-    if job.status == "succeeded" and not errors(job_id, 1):
+    refused = select(JobError.id).where(JobError.job_id == job_id).limit(1)
+    if job.status == "succeeded" and session.scalar(refused) is None:
         return Conflict("The job has done all that there was to do.", code="nothing_to_retry")
     return Gone("The job's file is kept no longer: send it anew.", code="file_expired")
 

@@ -42,14 +42,15 @@ def enqueue(session: Session, task: Task[Any, Any], order: JSONObject, link: str
     )
 
 
-def states(order_ids: Collection[str]) -> Mapping[str, Row[Any]]:
+def states(order_ids: Collection[str], session: Session | None = None) -> Mapping[str, Row[Any]]:
     """What has become of the confirmations of these orders: `ConfirmationSchema`, by order.
 
-    One whose job has ended without it (it crashed, or was canceled) has failed too.
+    One whose job has ended without it (it crashed, or was canceled) has failed too. In the
+    session's transaction, if there is one.
     """
     is_lost = and_(Mail.status == "queued", or_(Job.id.is_(None), Job.finished_at.is_not(None)))
     lost_because = func.coalesce(Job.error["detail"].astext, "Its job has ended without it.")
-    rows = read(
+    statement = (
         select(
             Mail.reference,
             case((is_lost, "failed"), else_=Mail.status).label("status"),
@@ -59,6 +60,7 @@ def states(order_ids: Collection[str]) -> Mapping[str, Row[Any]]:
         .outerjoin(Job, Job.id == Mail.job_id)
         .where(Mail.kind == KIND, Mail.reference.in_(order_ids))
     )
+    rows = session.execute(statement).all() if session else read(statement)
     return {row.reference: row for row in rows}
 
 

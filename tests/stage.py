@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from config import settings
+from jobs import queue
 from models import db
 from tests.processes import Web, Worker
 from wsgi import app as pushcart
 
 ADMIN = {"Authorization": f"Bearer {settings.admin_api_key}"}
+WAKEUPS = f"celery\x06\x16{queue.PRIORITY}"  # kombu's name for the list in Redis
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 _EMPTIED = (

@@ -21,7 +21,7 @@ from config import settings
 from errors import Conflict, Forbidden
 from models import FileChunk, IdempotentAnswer, Job, Product, StoredFile, db
 from tests.keyring import KEYS, client_with, made_key
-from tests.stage import ADMIN, created
+from tests.stage import ADMIN, WAKEUPS, created
 
 URL = "/api/v1/products"
 IMPORTS = "/api/v1/imports"
@@ -405,7 +405,7 @@ def test_a_file_sent_twice_is_one_job_and_one_file(
     admin: FlaskClient, session: Session, boundaries: tuple[str | None, ...], size: int
 ) -> None:
     broker = redis.Redis.from_url(settings.redis_url)
-    broker.delete("celery")
+    broker.delete(WAKEUPS)
     first, again = (upload(admin, b"x" * size, boundary) for boundary in boundaries)
 
     assert (first.status_code, again.status_code) == (202, 202)
@@ -416,8 +416,8 @@ def test_a_file_sent_twice_is_one_job_and_one_file(
     )  # fmt: skip
     assert (count(session, Job), count(session, StoredFile)) == (1, 1)
     stored = session.scalar(select(func.sum(func.length(FileChunk.content))))
-    assert (stored, broker.llen("celery")) == (size, 1)
-    broker.delete("celery")
+    assert (stored, broker.llen(WAKEUPS)) == (size, 1)
+    broker.delete(WAKEUPS)
     broker.close()
 
 

@@ -31,6 +31,7 @@ from jobs.running import (
 )
 from jobs.sweep import sweep
 from models import FileChunk, Job, JobError, Product, StoredFile, db
+from tests.stage import WAKEUPS
 from tests.statements import close_connection, statements
 
 
@@ -38,7 +39,7 @@ from tests.statements import close_connection, statements
 def broker() -> Iterator[Any]:
     """The Redis queue, empty."""
     with redis.Redis.from_url(settings.redis_url) as client:
-        client.delete("celery")
+        client.delete(WAKEUPS)
         yield client
 
 
@@ -93,11 +94,11 @@ def test_a_job_is_published_once_its_transaction_has_committed(
 ) -> None:
     with acting_for(Caller("a-request", "https://shop.example/", "admin")):
         job = queue.enqueue(session, import_catalogue, "import")
-    assert broker.llen("celery") == 0
+    assert broker.llen(WAKEUPS) == 0
 
     session.commit()
 
-    message = json.loads(broker.lindex("celery", 0))
+    message = json.loads(broker.lindex(WAKEUPS, 0))
     assert message["headers"]["task"] == "catalog.import"
     assert message["headers"]["argsrepr"] == f"[{job.id}]"
     assert message["headers"]["caller"] == {
@@ -114,7 +115,7 @@ def test_a_rolled_back_job_is_neither_stored_nor_published(session: Session, bro
     session.commit()
 
     assert session.scalar(select(func.count()).select_from(Job)) == 0
-    assert broker.llen("celery") == 0
+    assert broker.llen(WAKEUPS) == 0
 
 
 def test_a_job_is_claimed_once_however_often_it_is_delivered(session: Session) -> None:
@@ -297,7 +298,7 @@ def test_the_sweep_gives_an_orphan_to_another_attempt(session: Session, broker: 
     assert sweep(session) == 1
 
     assert stored(session, job.id).status == "queued"
-    assert broker.llen("celery") == 2  # the first wake-up, and the sweep's
+    assert broker.llen(WAKEUPS) == 2  # the first wake-up, and the sweep's
     successor = claim(job.id)
     assert successor is not None
     assert successor.attempt == 2
@@ -315,13 +316,13 @@ def test_the_sweep_publishes_what_nobody_has_claimed_with_growing_pauses(
     session: Session, broker: Any
 ) -> None:
     job = queued(session)
-    broker.delete("celery")  # as if Redis had lost it
+    broker.delete(WAKEUPS)  # as if Redis had lost it
     assert sweep(session) == 0  # it may still be on its way
 
     job.publish_at = func.now()
     session.commit()
     assert sweep(session) == 1
-    assert broker.llen("celery") == 1
+    assert broker.llen(WAKEUPS) == 1
 
     job = stored(session, job.id)
     first_pause = job.publish_at
@@ -465,7 +466,7 @@ def test_a_process_that_is_to_end_hands_its_job_back_at_once(
     session: Session, broker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = claimed(session)
-    broker.delete("celery")
+    broker.delete(WAKEUPS)
     monkeypatch.setattr(stopping, "_asked", True)
 
     with pytest.raises(TurnOver):
@@ -474,7 +475,7 @@ def test_a_process_that_is_to_end_hands_its_job_back_at_once(
     row = stored(session, job.id)
     assert (row.status, row.checkpoint, row.stalls) == ("queued", {"groups": 1}, 0)
     assert session.scalars(select(Product.handle)).all() == ["tea"]
-    assert broker.llen("celery") == 1
+    assert broker.llen(WAKEUPS) == 1
 
 
 def test_a_job_handed_back_during_a_long_reading_has_not_stalled(
@@ -564,14 +565,14 @@ def test_a_retry_knows_what_was_done_before_it(session: Session, broker: Any) ->
     job = claimed(session)
     job.step(lambda _: Step({"processed": 3}, refused(2, 3, 3)), checkpoint={"groups": 3})
     job.end("failed", error={"code": "c", "detail": "d"})
-    broker.delete("celery")
+    broker.delete(WAKEUPS)
 
     row = queue.retry(session, job.id)
     session.commit()
 
     assert (row.status, row.stalls, row.error, row.finished_at) == ("queued", 0, None, None)
     assert row.checkpoint == {"before": {"groups": 3}}
-    assert broker.llen("celery") == 1
+    assert broker.llen(WAKEUPS) == 1
     again = claim(job.id)
     assert again is not None
     assert again.attempt == 2

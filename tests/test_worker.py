@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,16 @@ from celery import Celery
 from flask import Flask
 from kombu.asynchronous import Hub
 from kombu.asynchronous.timer import Timer
+from sqlalchemy import func, update
+from sqlalchemy.orm import Session
 
+from jobs import queue
 from jobs.tasks import Clock
+from models import Job
 from tasks import celery, very_slow_add
 from tests.processes import BIN, ROOT, Web, Worker, wait_for
 from tests.stage import ADMIN
+from tests.tasks_for_tests import count as counting
 from tests.tasks_for_tests import tell_caller
 
 
@@ -49,6 +55,25 @@ def test_a_slow_task_gives_its_result_and_holds_up_no_request(
     assert result.get(timeout=1) == 12
     assert time.monotonic() - started >= 3
     assert answered > 30  # a request that waited for the task would leave time for one
+
+
+def test_the_sweep_overtakes_all_that_waits(app: Flask, session: Session, tmp_path: Path) -> None:
+    """It expires in a queue that takes longer, and nobody would look after the jobs."""
+    ids = [
+        queue.enqueue(session, counting, "count", {"total": 1, "seconds": 0.3}).id
+        for _ in range(40)
+    ]
+    lost = queue.enqueue(session, counting, "count", {"total": 1, "seconds": 0})
+    session.flush()
+    lapsed = {"status": "running", "attempt": 1, "lease_until": func.now() - timedelta(seconds=9)}
+    session.execute(update(Job).where(Job.id == lost.id).values(lapsed))
+    session.commit()
+
+    with Worker(tmp_path, "--include", "tests.tasks_for_tests"):
+        wait_for("it is queued again", lambda: queue.find(lost.id).status != "running", 20)
+        waiting = [job_id for job_id in ids if queue.find(job_id).status == "queued"]
+
+    assert waiting
 
 
 def test_a_task_knows_and_logs_the_request_that_caused_it(app: Flask, worker: Worker) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 import values
 from api import auth, pages
@@ -99,7 +100,8 @@ def cancel_order(order_id: str) -> ResponseReturnValue:
 
     Once: an order that is canceled already is answered by 409 (`order_canceled`).
     """
-    return _shown([canceling.cancel(db.session(), order_id)])[0]
+    session = db.session()
+    return _shown([canceling.cancel(session, order_id)], session)[0]
 
 
 @blueprint.post("/<order_id>/resend-confirmation")
@@ -110,7 +112,7 @@ def cancel_order(order_id: str) -> ResponseReturnValue:
 )
 def resend_confirmation(order_id: str) -> ResponseReturnValue:
     """Send the mail that confirms an order once more, or at last where it has failed."""
-    order = listing.find(order_id)
+    order = listing.find(order_id, db.session())
     if order.status == "canceled":
         raise Conflict("The order has been canceled.", code="order_canceled")
     return _confirmed(OrderSchema().dump(order)), 202, _NO_STORE
@@ -124,9 +126,9 @@ def _confirmed(order: JSONObject) -> JSONObject:
     return {**order, "confirmation": {"status": "queued", "reason": None, "sent_at": None}}
 
 
-def _shown(orders: Sequence[Any]) -> list[JSONObject]:
+def _shown(orders: Sequence[Any], session: Session | None = None) -> list[JSONObject]:
     """Orders as their owners see them, each with what has become of its confirmation."""
-    states = confirmations.states([order.public_id for order in orders])
+    states = confirmations.states([order.public_id for order in orders], session)
     dump = ConfirmationSchema().dump
     return [
         {
