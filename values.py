@@ -123,6 +123,14 @@ def url(value: object) -> str:
     return address
 
 
+def storable(said: str, limit: int = 500) -> str:
+    """The beginning of what somebody else has said, as PostgreSQL can keep it.
+
+    It takes in no text NUL, or halves of a character.
+    """
+    return said[:limit].encode(errors="replace").decode().replace("\0", "")
+
+
 def endpoint(value: object) -> str:
     """An address that we can send to: in ASCII, and without a user or a password."""
     address = url(value)
@@ -152,9 +160,7 @@ def money(value: str) -> Decimal:
     Plain ASCII digits with an optional point; exponents, NaN and Infinity are refused. More
     decimals than the currency has are accepted only when they are zeros.
     """
-    amount = _decimal(value, "1250.00")
-    if amount < 0:
-        raise Fault("negative", "must not be negative")
+    amount = _not_negative(value, "1250.00")
     if amount >= MAX_AMOUNT:
         raise Fault("too_large", f"must be below {MAX_AMOUNT}")
     rounded = amount.quantize(_CENT)
@@ -169,19 +175,20 @@ def money(value: str) -> Decimal:
 @lru_cache(maxsize=4096)
 def weight_grams(value: str) -> Decimal:
     """A weight in grams, kept to the milligram: exports convert from pounds with long tails."""
-    weight = _decimal(value, "453.6")
-    if weight < 0:
-        raise Fault("negative", "must not be negative")
+    weight = _not_negative(value, "453.6")
     if weight >= MAX_WEIGHT_GRAMS:
         raise Fault("too_large", f"must be below {MAX_WEIGHT_GRAMS}")
     return weight.quantize(_MILLIGRAM)
 
 
-def _decimal(value: str, example: str) -> Decimal:
+def _not_negative(value: str, example: str) -> Decimal:
     # Decimal() itself takes exponents, NaN, underscores and Arabic digits: the pattern does not.
     if len(value) > MAX_DIGITS or not _DECIMAL.fullmatch(value):
         raise Fault("not_a_number", f"is not a plain decimal number such as {example}")
-    return Decimal(value)
+    number = Decimal(value)
+    if number < 0:
+        raise Fault("negative", "must not be negative")
+    return number.copy_abs()  # -0 is 0
 
 
 def stock(value: int | str) -> int:

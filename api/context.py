@@ -90,8 +90,7 @@ def init_app(app: Flask) -> None:
 def begin(environ: WSGIEnvironment) -> Call:
     """Make this request the current one. Raises BadRequest for a Host that is none."""
     sent = environ.get("HTTP_X_REQUEST_ID", "")
-    # An id is to be told from others, not to be secret: no system call, unlike uuid4's.
-    request_id = sent if _REQUEST_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
+    request_id = sent if _REQUEST_ID.fullmatch(sent) else new_request_id()
     call = Call(environ, request_id)
     _current.set(call)
     base_url = None
@@ -100,6 +99,11 @@ def begin(environ: WSGIEnvironment) -> Call:
     finally:
         caller.begin(caller.Caller(request_id, base_url))
     return call
+
+
+def new_request_id() -> str:
+    """An id to tell a request from others. It is not secret: no system call, unlike uuid4's."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def hand_on(call: Call) -> None:

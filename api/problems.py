@@ -5,6 +5,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -33,6 +34,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(PushcartError, _pushcart_error)
     app.register_error_handler(ValidationError, _validation_error)
     app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(ParseException, _malformed_body)
     app.register_error_handler(DBAPIError, _database_error)
     app.register_error_handler(PoolTimeout, _database_away)
     app.register_error_handler(Exception, _fault_of_ours)
@@ -98,6 +100,12 @@ def _http_exception(error: HTTPException) -> Response:
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value  # such as Allow with a 405
     return response
+
+
+def _malformed_body(error: ParseException) -> Response:
+    """The chunks of a body, read just now, are none."""
+    log.info("not a body: %s", type(error).__name__)
+    return _problem(400, "bad_request", "The body does not come in chunks of HTTP/1.1.")
 
 
 def _database_error(error: DBAPIError) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 import values
 from api import auth, context
 from api.inputs import Parameter, arguments, by_rule, choice
-from catalog import listing
+from catalog import listing, search
 from catalog.filters import FILTERS, Filter
 from errors import Fault
 from models import PRODUCT_STATUSES, JSONObject
@@ -43,7 +43,8 @@ CHOOSING = (
     by_rule(
         "q",
         values.label,
-        "Words to search for; a list without `sort` shows the best hits first.",
+        "Words to search for. A list without `sort` shows the best hits first, and ends after some"
+        f" {search.RANKED_HITS}; one with `sort` goes through all.",
     ),
     *(_filter(name, kind) for name, kind in FILTERS.items()),
 )
@@ -60,8 +61,8 @@ FIELDS = Parameter(
 INCLUDE = choice(
     "include",
     ("count",),
-    f"Count the products of all pages: `count` is exact up to {listing.COUNT_LIMIT}, and at least"
-    " that many where `count_exact` is false.",
+    f"Count the products that are asked for: `count` is exact up to {listing.COUNT_LIMIT}, and at"
+    " least that many where `count_exact` is false.",
 )
 
 

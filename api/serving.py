@@ -22,6 +22,8 @@ from gunicorn import glogging
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from api import context
+
 ARRIVAL_SECONDS = 15  # for a request's head, and a small body with it
 SILENCE_SECONDS = 10  # between two pieces of a larger body, or of an answer
 LINGER_SECONDS = 2  # for the other side to close as well, so that it sees the whole answer
@@ -124,12 +126,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         for waiting in (self._arriving, self._lingering):
             while waiting and (first := next(iter(waiting))) and waiting[first] < now:
                 if first.arrived:
-                    _refuse(first.sock, HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive.")
+                    _refuse(first.sock, *_LATE)
                 self._drop(first)
         while self._queued and self._queued[0].timeout < now:
             conn = self._queued.popleft()
-            detail = "Other uploads are being read. Try again."
-            _refuse(conn.sock, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+            _refuse(conn.sock, *_BUSY)
             self._see_off(conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
@@ -137,15 +138,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(exc, ParseException):
             path = getattr(req, "path", "?")
             self.log.error("Error handling %s: %s", path, type(exc).__name__, exc_info=exc)
-            _refuse(client, HTTPStatus.INTERNAL_SERVER_ERROR, "A fault of ours.")
+            _refuse(client, *_FAULT)
             return
         self.log.info("Not a request, from %s: %s", addr[0], type(exc).__name__)
-        status, detail = HTTPStatus.BAD_REQUEST, "This is not a request of HTTP/1.1."
+        refusal = _MALFORMED
         if isinstance(exc, LimitRequestLine):
-            status, detail = HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."
+            refusal = _LINE_TOO_LARGE
         elif isinstance(exc, LimitRequestHeaders):
-            status, detail = _HEAD_TOO_LARGE, "The head of the request is too large."
-        _refuse(client, status, detail)
+            refusal = _HEAD_TOO_LARGE
+        _refuse(client, *refusal)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
         deadline = time.monotonic() + DRAINED_SECONDS
@@ -167,7 +168,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             streamed = conn.is_streamed()
         except ValueError:
             self._arriving.pop(conn, None)
-            _refuse(conn.sock, _HEAD_TOO_LARGE, "The head of the request is too large.")
+            _refuse(conn.sock, *_HEAD_TOO_LARGE)
             self._see_off(conn)
             return
         if streamed is None:
@@ -229,22 +230,33 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
 
-_HEAD_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+# The status, the code and what is to be said: names of statuses differ between Python's versions.
+_MALFORMED = (400, "bad_request", "This is not a request of HTTP/1.1.")
+_LATE = (408, "request_timeout", "The request did not arrive.")
+_LINE_TOO_LARGE = (414, "uri_too_long", "The address is too long: 8,190 bytes are the most.")
+_HEAD_TOO_LARGE = (
+    *(431, "request_header_fields_too_large"),
+    "The head of the request is too large.",
+)
+_FAULT = (500, "internal_error", "A fault of ours.")
+_BUSY = (503, "service_unavailable", "Other uploads are being read. Try again.")
 
 
-def _refuse(client: socket.socket, status: HTTPStatus, detail: str) -> None:
+def _refuse(client: socket.socket, number: int, code: str, detail: str) -> None:
     """Send a problem of RFC 9457, if the socket takes it at once."""
+    status, request_id = HTTPStatus(number), context.new_request_id()
     problem = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status,
         "detail": detail,
-        "code": status.name.lower(),
+        "code": code,
+        "request_id": request_id,
     }
     body = json.dumps(problem).encode()
     again = "Retry-After: 5\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
-        f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\n"
+        f"HTTP/1.1 {status} {status.phrase}\r\nConnection: close\r\nX-Request-ID: {request_id}\r\n"
         f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
         f"{again}\r\n"
     )

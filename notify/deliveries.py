@@ -36,7 +36,6 @@ _JITTER = 0.1  # of a pause, added by chance: what failed together is not to com
 _LONGEST_PAUSE_SECONDS = 300
 _MADE_AT_ONCE = 500
 _CLAIMED_FOR = timedelta(seconds=60)
-_KEPT_CHARACTERS = 500  # of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Attempt:
     """What there is to send: an event, to a webhook."""
 
     delivery_id: int
+    claimed_until: datetime
     number: int  # from 1 on
     event: Any
     url: str
@@ -65,8 +65,8 @@ def run(job: RunningJob) -> JSONObject:
 
     Raises LeaseLost and TurnOver as `job.step` does.
     """
-    counts = {"attempts": 0, "failed": 0, "rounds": 0, **job.checkpoint}
-    while _make(job, counts) | _send_due(job, counts):
+    counts = {"attempts": 0, "failed": 0, **job.checkpoint}
+    while _make(job) | _send_due(job, counts):
         pass
     return {name: counts[name] for name in ("attempts", "failed")}
 
@@ -107,8 +107,12 @@ def _is_due() -> ColumnElement[bool]:
 # --- from the feed to deliveries ----------------------------------------------------------------
 
 
-def _make(job: RunningJob, counts: dict[str, int]) -> bool:
-    """Make deliveries of the next events in the feed; whether there were any."""
+def _make(job: RunningJob) -> bool:
+    """Make deliveries of the next events in the feed; whether there were any.
+
+    The webhook's cursor says how far it came. The job's checkpoint stands still: what is made is
+    not yet sent, and an attempt that always dies of that is to be counted.
+    """
     found = False
 
     def work(session: Session) -> Step:
@@ -116,8 +120,7 @@ def _make(job: RunningJob, counts: dict[str, int]) -> bool:
         found = _make_some(session, job.params["webhook_id"])
         return Step(job.progress)
 
-    counts["rounds"] += 1
-    job.step(work, checkpoint=dict(counts))
+    job.step(work, checkpoint=job.checkpoint)
     return found
 
 
@@ -179,14 +182,14 @@ def _claim(session: Session, webhook_id: int) -> Attempt | None:
         update(Delivery)
         .where(Delivery.id == mine.scalar_subquery())
         .values(due_at=func.now() + _CLAIMED_FOR)
-        .returning(Delivery.id, Delivery.event_id, Delivery.attempts)
+        .returning(Delivery.id, Delivery.event_id, Delivery.attempts, Delivery.due_at)
     ).one_or_none()
     if claimed is None:
         return None
     event = session.execute(select(Event.__table__).where(Event.id == claimed.event_id)).one()
     to = select(Webhook.url, Webhook.secret).where(Webhook.id == webhook_id)
     url, secret = session.execute(to).one()
-    return Attempt(claimed.id, claimed.attempts + 1, event, url, secret)
+    return Attempt(claimed.id, claimed.due_at, claimed.attempts + 1, event, url, secret)
 
 
 def _send(attempt: Attempt) -> Outcome:
@@ -197,8 +200,7 @@ def _send(attempt: Attempt) -> Outcome:
     except Unreachable as reason:
         return Outcome(None, None, str(reason))
     error = None if 200 <= reply.status < 300 else f"The answer was {reply.status}."
-    text = reply.text[:_KEPT_CHARACTERS]
-    return Outcome(reply.status, text, error, _retry_after_seconds(reply))
+    return Outcome(reply.status, reply.text, error, _retry_after_seconds(reply))
 
 
 def message(event: Any, secret: str, now: datetime) -> tuple[bytes, Mapping[str, str]]:
@@ -254,7 +256,9 @@ def _write(session: Session, webhook_id: int, attempt: Attempt, outcome: Outcome
             delivery["due_at"] = func.now() + timedelta(
                 seconds=max(pause, outcome.retry_after_seconds)
             )
-    session.execute(update(Delivery).where(Delivery.id == attempt.delivery_id).values(delivery))
+    # One that somebody has asked for anew meanwhile is due, whatever came of this attempt.
+    mine = and_(Delivery.id == attempt.delivery_id, Delivery.due_at == attempt.claimed_until)
+    session.execute(update(Delivery).where(mine).values(delivery))
     session.execute(update(Webhook).where(Webhook.id == webhook_id).values(webhook))
     if is_last and outcome.error is not None:
         # Nothing has been taken for as long as this one was tried: nobody is there any more.

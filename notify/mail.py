@@ -15,11 +15,13 @@ from aiosmtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseExcepti
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from config import settings
+from values import storable
 
 log = logging.getLogger(__name__)
 
-# For all of it, from the lookup of the server's name to its last word; a worker's lease is 60 s.
-TOTAL_SECONDS = 30.0
+# For all of it, from the lookup of the server's name to its last word: a worker that is told to end
+# waits for it, and has 25 s.
+TOTAL_SECONDS = 20.0
 _PORTS = {"smtp": 587, "smtps": 465}
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -79,11 +81,11 @@ def send(message: EmailMessage) -> None:
     except SMTPResponseException as error:
         raise _refusal(error) from None
     except aiosmtplib.SMTPNotSupported as error:
-        raise Refused(str(error)) from None
+        raise Refused(storable(str(error))) from None
     except TimeoutError:
         raise Deferred(f"The server took longer than {TOTAL_SECONDS:.0f} seconds.") from None
     except (SMTPException, OSError) as error:
-        raise Deferred(str(error) or type(error).__name__) from None
+        raise Deferred(storable(str(error)) or type(error).__name__) from None
 
 
 async def _send(message: EmailMessage) -> None:
@@ -102,5 +104,5 @@ async def _send(message: EmailMessage) -> None:
 
 def _refusal(error: SMTPResponseException) -> Deferred | Refused:
     """RFC 5321, 4.2.1: what begins with 5 will never do; anything else may."""
-    answer = f"{error.code} {error.message}"
+    answer = storable(f"{error.code} {error.message}")
     return Refused(answer) if 500 <= error.code < 600 else Deferred(answer)

@@ -15,10 +15,12 @@ from threading import Timer
 from urllib.parse import quote, urlsplit
 
 from config import settings
+from values import storable
 
 # Standard Webhooks recommends 15 to 30 s; a worker's lease is 60 s.
 TOTAL_SECONDS = 20.0
 _CONNECT_SECONDS = 5.0
+_MOST_ADDRESSES = 4  # of a host are tried: as many as there is time for
 MAX_BYTES = 4096  # of an answer, of which no more than its status matters
 _KEPT_BY_URLS = "%/?:@!$&'()*+,;=~[]"
 _TLS = ssl.create_default_context()
@@ -58,14 +60,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
     try:
         connection.request("POST", target, body, dict(headers))
         response = connection.getresponse()
-        text = response.read(MAX_BYTES).decode(errors="replace").replace("\0", "")
+        text = storable(response.read(MAX_BYTES).decode(errors="replace"))
         if connection.is_late:  # what was cut off looks like an answer that has ended
             raise TimeoutError
         return Reply(response.status, text, response.headers["Retry-After"])
     except (OSError, HTTPException, ValueError) as error:
         late = f"There was no whole answer within {TOTAL_SECONDS:.0f} seconds."
         reason = late if connection.is_late else str(error) or type(error).__name__
-        raise Unreachable(reason) from None
+        raise Unreachable(storable(reason)) from None
     finally:
         guard.cancel()
         connection.close()
@@ -94,7 +96,7 @@ class _Connection(HTTPConnection):
             self.sock.do_handshake()
 
     def _plain(self) -> socket.socket:
-        for address in _addresses(self.host, self.port):
+        for address in _addresses(self.host, self.port)[:_MOST_ADDRESSES]:
             with suppress(OSError):
                 found = socket.create_connection((address, self.port), _CONNECT_SECONDS)
                 found.settimeout(TOTAL_SECONDS)

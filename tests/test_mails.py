@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtplib import SMTPResponseException
 from celery import current_app
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
@@ -263,6 +264,19 @@ def test_a_job_that_failed_sends_it_when_it_is_retried(
 
     assert state() == ("sent", None)
     assert len(server.mails()) == 1
+
+
+def test_what_a_server_says_in_an_old_encoding_is_told_as_far_as_it_can_be(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: object) -> None:
+        raise SMTPResponseException(450, "Empf\udce4nger unbekannt")
+
+    monkeypatch.setattr(mail, "_send", refuse)
+    use(monkeypatch, "smtp://a.invalid")
+
+    assert do(confirm(session)).status == "queued"
+    assert state() == ("queued", "450 Empf?nger unbekannt")
 
 
 def test_a_server_that_hangs_is_left_in_time(

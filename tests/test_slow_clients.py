@@ -124,19 +124,28 @@ def test_a_large_file_is_streamed(patient: Web, waits: bool) -> None:
     assert answer.status_code == 202, answer.text
 
 
+HEAD_TOO_LARGE = "request_header_fields_too_large"
+CHUNKED = (
+    "POST /api/v1/products HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    f"Authorization: {ADMIN['Authorization']}\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
 @pytest.mark.parametrize(
-    ("request_", "status"),
+    ("request_", "status", "code"),
     [
-        ("GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: a\r\n\r\n", 414),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: " + "a" * 9000 + "\r\n\r\n", 431),
-        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: a\r\n" * 80 + "\r\n", 431),
-        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: aaaaaaaaaa\r\n" * 9000, 431),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n", 400),
-        ("NOTHING\r\n\r\n", 400),
+        ("GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: a\r\n\r\n", 414, "uri_too_long"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: " + "a" * 9000 + "\r\n\r\n", 431, HEAD_TOO_LARGE),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: a\r\n" * 80 + "\r\n", 431, HEAD_TOO_LARGE),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: aaaaaaaaaa\r\n" * 9000, 431, HEAD_TOO_LARGE),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n", 400, "bad_request"),
+        ("NOTHING\r\n\r\n", 400, "bad_request"),
+        (CHUNKED + "zz\r\n", 400, "bad_request"),
+        (CHUNKED + "1\r\n{}\r\n0\r\n\r\n", 400, "bad_request"),
     ],
 )
 def test_what_is_no_request_or_too_large_is_a_problem_too(
-    patient: Web, request_: str, status: int
+    patient: Web, request_: str, status: int, code: str
 ) -> None:
     with connected(patient) as client:
         client.sendall(request_.encode())
@@ -144,7 +153,9 @@ def test_what_is_no_request_or_too_large_is_a_problem_too(
 
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert "Content-Type: application/problem+json" in head
-    assert json.loads(body)["status"] == status
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert f"X-Request-ID: {problem['request_id']}\r\n" in head
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,11 @@ from tests.processes import ROOT
 Rule = Callable[[Any], Any]
 
 
+@pytest.mark.parametrize("rule", [values.money, values.weight_grams])
+def test_a_negative_zero_is_zero(rule: Any) -> None:
+    assert not str(rule("-0.0")).startswith("-")
+
+
 @pytest.mark.parametrize(
     ("rule", "sent", "stored"),
     [

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from standardwebhooks import Webhook as Signer
 
 from config import settings
 from jobs import cleanup, queue
+from jobs.running import MAX_STALLS
 from jobs.sweep import sweep
 from jobs.tasks import clean_up
 from models import Delivery, Job, Webhook, db
@@ -383,6 +385,41 @@ def test_a_receiver_that_is_not_there_is_tried_again(
     assert told(admin, webhook)[0]["error"] == "Nobody takes a connection there."
 
 
+def test_what_is_no_answer_of_http_is_told_without_what_cannot_be_stored(
+    app: Flask, admin: FlaskClient, shop: Receiver
+) -> None:
+    webhook = made(admin, shop)
+    created(admin)
+
+    def alert(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"\x15\x03\0\x02" + b"x" * 9000 + b"\r\n")
+
+    shop.usual = alert
+
+    assert tell(app) == [{"attempts": 1, "failed": 1}]
+
+    (waiting,) = told(admin, webhook)
+    assert (waiting["status"], waiting["attempts"]) == ("pending", 1)
+    assert 0 < len(waiting["error"]) <= 500
+
+
+def test_of_a_name_with_many_addresses_a_few_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+
+    def refuse(address: Any, *_: Any) -> None:
+        tried.append(address)
+        raise OSError
+
+    found = [(None, None, None, None, (f"127.0.0.{n}", 80)) for n in range(1, 30)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+    with pytest.raises(posting.Unreachable):
+        posting.post("http://many.example/", b"", {})
+
+    assert len(tried) == 4
+
+
 # --- TLS --------------------------------------------------------------------------------------
 
 
@@ -556,6 +593,54 @@ def test_a_worker_that_dies_before_it_has_recorded_an_attempt_makes_it_again(
 
     one, other = shop.verified(webhook["secret"])
     assert (one.id, one.body) == (other.id, other.body)
+
+
+def test_one_whose_receiver_kills_the_worker_each_time_is_given_up(
+    app: Flask, admin: FlaskClient, session: Session, shop: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made(admin, shop)
+    created(admin)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(posting, "post", die)
+    for _ in range(MAX_STALLS):
+        with pytest.raises(SystemExit):
+            tell(app)
+        session.rollback()
+        lapsed = func.now() - timedelta(seconds=1)
+        session.execute(update(Job).where(Job.kind == "webhook").values(lease_until=lapsed))
+        make_due(session)
+    sweep(session)
+
+    first = session.scalars(select(Job).where(Job.kind == "webhook").order_by(Job.id)).first()
+    assert first is not None
+    assert (first.status, first.error and first.error["code"]) == ("failed", "attempts_exhausted")
+
+
+def test_one_that_is_asked_for_while_it_is_tried_is_tried_again(
+    app: Flask, admin: FlaskClient, shop: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = made(admin, shop)
+    created(admin)
+    post = posting.post
+
+    def slowly(*sent: Any) -> posting.Reply:
+        monkeypatch.setattr(posting, "post", post)
+        reply = post(*sent)
+        (delivery,) = told(admin, webhook)
+        asked = admin.post(f"{URL}/deliveries/{delivery['id']}/redeliver")
+        assert asked.status_code == 202, asked.text
+        return reply
+
+    monkeypatch.setattr(posting, "post", slowly)
+    tell(app)
+
+    assert len(shop.received) == 2
+    (delivery,) = told(admin, webhook)
+    assert (delivery["status"], delivery["attempts"]) == ("delivered", 1)
 
 
 def test_workers_tell_within_the_time_of_two_sweeps(
