@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from catalog import staging, stock
+from catalog import staging, staging_sql, stock
 from catalog.formats.detection import open_catalogue
 from catalog.formats.rows import Group, Options, ProductRows, Reader, Refusal, groups, survey
 from errors import Stopped
@@ -27,6 +27,7 @@ from models import JSONObject
 from schemas import PROGRESS
 
 CHUNK_ROWS = 1000
+_CHUNK_CHARACTERS = 4 * 1024 * 1024  # of descriptions, which may be long: a chunk is in memory
 _FIRST_CHUNK_ROWS = 100  # so that whoever waits sees the import move soon
 
 NO_PROGRESS = dict.fromkeys(PROGRESS, 0)
@@ -124,7 +125,7 @@ class _Run:
         for number, group in enumerate(found):
             if number < self._groups_done:
                 continue
-            lines = [*(line for line, _ in group.rows), *group.excess]
+            lines = group.lines
             is_old = number < self._groups_before
             if not is_old or not self._retried.isdisjoint(lines):
                 is_counted = is_old and not self._retried.issuperset(lines)
@@ -219,15 +220,18 @@ def _chunks(parts: Iterable[Part]) -> Iterator[Chunk]:
     """Parts by the thousand rows; a handle occurs once in a chunk, and all or none are counted."""
     chunk: list[Part] = []
     handles: set[str] = set()
-    rows, most = 0, min(_FIRST_CHUNK_ROWS, CHUNK_ROWS)
+    rows, characters, most = 0, 0, min(_FIRST_CHUNK_ROWS, CHUNK_ROWS)
     for part in parts:
         handle = part.product.handle if part.product and not part.product.found_by_sku else None
-        is_full = rows + len(part.lines) > most or handle in handles
+        text = part.product.fields.get("description") or "" if part.product else ""
+        is_large = rows + len(part.lines) > most or characters + len(text) > _CHUNK_CHARACTERS
+        is_full = is_large or handle in handles
         if chunk and (is_full or part.is_counted != chunk[-1].is_counted):
             yield Chunk(chunk)
-            chunk, handles, rows, most = [], set(), 0, CHUNK_ROWS
+            chunk, handles, rows, characters, most = [], set(), 0, 0, CHUNK_ROWS
         chunk.append(part)
         rows += len(part.lines)
+        characters += len(text)
         if handle is not None:
             handles.add(handle)
     if chunk:
@@ -251,6 +255,10 @@ _DETAILS: Mapping[str, tuple[str, str]] = {
     "product_not_found": ("handle", "is of no product, and this import cannot create it"),
     "ambiguous_sku": ("sku", "is carried by several products, and the handle is of none of them"),
     "duplicate_product": ("sku", "means a product that an earlier row means"),
+    **{
+        f"too_many_{field}": (field, f"would be more than {most}, with those that are there")
+        for field, most in staging_sql.LIMITS.items()
+    },
 }
 
 
@@ -264,6 +272,9 @@ def _refused_on_writing(
         value = product.handle or None if field == "handle" else None
         for line in product.lines:
             yield Refusal(line, reader.column_of(field), value, code, detail)
+    for line in staged.unknown:
+        detail = "is of no variant that is there, and this format creates none"
+        yield Refusal(line, None, None, "variant_not_found", detail)
     for line in staged.optionless:
         detail = "has no options, and the product has several variants: say which one it means"
         yield Refusal(line, None, None, "options_missing", detail)

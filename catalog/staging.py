@@ -39,6 +39,7 @@ class Staged:
     unchanged: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)  # index: code
     optionless: list[int] = field(default_factory=list)  # lines that name none of many variants
+    unknown: list[int] = field(default_factory=list)  # lines of variants that there are not
     changes: dict[int, str] = field(default_factory=dict)  # planned, as the text of a JSON object
 
 
@@ -75,15 +76,21 @@ def _stage(
     _copy(connection, "staged_products", map(_product_row, staged.keys(), staged.values()))
     _copy(connection, "staged_variants", _variant_rows(staged))
     execute(staging_sql.merge_products(planned=planned), {"mode": mode})
+    for index, code in execute(staging_sql.REFUSE_TOO_MANY):
+        result.refused[index] = code
     refused = execute(staging_sql.REFUSE_OPTIONLESS)
     result.optionless = [line for line, bare in refused if not bare]
+    if only := [index for index, product in staged.items() if product.only_existing]:
+        lines = {row.line: row.lines for index in only for row in staged[index].variants}
+        unknown = execute(staging_sql.REFUSE_NEW, {"only_existing": only})
+        result.unknown = sorted(line for row in unknown for line in lines[row.line])
     if not planned:
         execute(staging_sql.WRITE_VARIANTS)
         execute(staging_sql.WRITE_PRODUCTS, {"shape": SHAPE})
     outcome = execute(staging_sql.PLAN if planned else staging_sql.OUTCOME)
     for index, is_new, is_changed, is_there, changes in outcome:
         if is_new is None:
-            result.refused[index] = _reason(mode, is_there=is_there)
+            result.refused.setdefault(index, _reason(mode, is_there=is_there))
         elif is_new:
             result.created.append(index)
         elif is_changed:

@@ -6,7 +6,7 @@ An absent field is NULL in a staging table and keeps what is stored, unless `cle
 from marshmallow import Schema
 
 from catalog.documents import DERIVED, columns, derived
-from schemas import ProductSchema, VariantFields
+from schemas import MAX_IMAGES, MAX_OPTIONS, MAX_TAGS, ProductSchema, VariantFields
 
 _VARIANT_FIELDS = tuple(VariantFields().fields)
 _VARIANT_COLUMNS = ", ".join(_VARIANT_FIELDS)
@@ -47,17 +47,24 @@ _METADATA = """CASE
             THEN (l.metadata -> key) || value ELSE value END), '{}')
         FROM jsonb_each(s.metadata)
     ) END"""
+
+
+def _numbered(images: str) -> str:
+    """Images with their addresses; one that is there twice is there a first and a second time."""
+    return f"""SELECT image, n, image ->> 'url' AS url,
+            row_number() OVER (PARTITION BY image ->> 'url' ORDER BY n) AS nth
+        FROM jsonb_array_elements({images}) WITH ORDINALITY AS each (image, n)"""
+
+
 # A known address takes the file's text, if it has one; new addresses follow.
-_IMAGES = """CASE
+_IMAGES = f"""CASE
     WHEN l.id IS NULL OR l.images = '[]' THEN s.images
     ELSE (
         SELECT coalesce(jsonb_agg(
             CASE WHEN new.image ->> 'alt' IS NULL THEN coalesce(old.image, new.image)
             ELSE new.image END ORDER BY old.n, new.n
         ), '[]')
-        FROM jsonb_array_elements(l.images) WITH ORDINALITY AS old (image, n)
-        FULL JOIN jsonb_array_elements(s.images) WITH ORDINALITY AS new (image, n)
-        ON old.image ->> 'url' = new.image ->> 'url'
+        FROM ({_numbered("l.images")}) old FULL JOIN ({_numbered("s.images")}) new USING (url, nth)
     ) END"""
 _NEXT_ID = "nextval(pg_get_serial_sequence('products', 'id'))"
 
@@ -115,6 +122,16 @@ ORDER BY index
 """
 
 
+# What a product may hold; its variants are counted where its rows are read.
+LIMITS = {"images": MAX_IMAGES, "tags": MAX_TAGS, "options": MAX_OPTIONS}
+_EXCEEDED = {f"jsonb_array_length({name}) > {most}": name for name, most in LIMITS.items()}
+REFUSE_TOO_MANY = f"""
+DELETE FROM merged_products WHERE {" OR ".join(_EXCEEDED)}
+RETURNING index, CASE {
+    " ".join(f"WHEN {exceeds} THEN 'too_many_{name}'" for exceeds, name in _EXCEEDED.items())
+} END
+"""
+
 # A row without options, for a product that has variants with options, names none of them. If it
 # says nothing about a variant either (`bare`), it is about the product alone and is left out.
 REFUSE_OPTIONLESS = f"""
@@ -125,6 +142,16 @@ WHERE s.index = m.index AND NOT m.is_new AND s.options = '{{}}' AND EXISTS (
     SELECT FROM variants v WHERE v.product_id = m.id AND v.options = '{{}}'
 )
 RETURNING s.line, num_nonnulls({", ".join(f"s.{name}" for name in _VARIANT_FIELDS)}) = 0
+"""
+
+# A file that tells of stock alone creates no variant.
+REFUSE_NEW = """
+DELETE FROM staged_variants s USING merged_products m
+WHERE s.index = m.index AND s.index = ANY(%(only_existing)s) AND NOT EXISTS (
+    SELECT FROM variants v
+    WHERE v.product_id = m.id AND md5(v.options::text) = md5(s.options::text)
+)
+RETURNING s.line
 """
 
 # Each staged variant as it will stand, with the stored one, if there is one.

@@ -43,7 +43,10 @@ def main(command: str, *arguments: str) -> int:
     if command == "release":  # what a push does by itself
         return honcho("start", "release").wait()
     if command == "run":
-        return honcho("run", *arguments).wait()
+        # What is not behind -- is heroku's own: it takes --app for the name of an app.
+        if arguments[0] != "--":
+            raise SystemExit("Couldn't find that app.")
+        return honcho("run", *arguments[1:]).wait()
     if command == "ps:scale":
         counts = dict(each.split("=") for each in arguments)
         with (SHOP / "log").open("wb") as log:

@@ -95,7 +95,7 @@ def test_line_by_line_they_bring_a_shop_up(shop: dict[str, str]) -> None:
         done = deploy(command, shop)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     made = deploy(
-        "heroku run flask --app wsgi keys create --name till --scope products:write"
+        "heroku run -- flask --app wsgi keys create --name till --scope products:write"
         " --scope jobs:read --scope jobs:write",
         shop,
     )

@@ -57,6 +57,13 @@ def test_the_encoding_is_told_by_the_bytes(text: str, codec: str, name: str) -> 
     assert contents(content) == [line.split(delimiter) for line in text.splitlines()]
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_that_is_asked_for_needs_no_mark(codec: str) -> None:
+    content = "name,price\nT\u00e9a,2\n".encode(codec)
+
+    assert contents(content, encoding="utf-16") == [["name", "price"], ["T\u00e9a", "2"]]
+
+
 def test_one_line_in_another_encoding_is_read_and_noted() -> None:
     lines = ["name,price", *["Käse,1"] * 40_000, "Brühe,2", *["Tee,3"] * 10]
     content = b"\n".join(
@@ -135,6 +142,15 @@ def test_the_delimiter_is_the_one_that_makes_the_most_cells(
 def test_a_delimiter_that_is_given_is_taken() -> None:
     assert contents("a,b;c,d\n", delimiter=";") == [["a,b", "c,d"]]
     assert [line for line, _ in table("sep=;\na;b\n1;2\n").rows()] == [3]
+
+
+@pytest.mark.parametrize("end", ["\r\n", '"\n', "\n"])
+def test_a_first_line_that_names_no_delimiter_is_a_heading(end: str) -> None:
+    assert table(f"sep={end}a,b\n").heading[0].startswith("sep=")
+
+
+def test_a_heading_is_text_that_can_be_stored() -> None:
+    assert table(f"Gro\u0308\u00dfe,a\0b\n1,{'x' * 200}\n").heading == ["Gr\u00f6\u00dfe", "ab"]
 
 
 def test_a_backslash_may_escape_a_quote() -> None:

@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from catalog import imports
+from catalog import imports, staging
+from catalog.formats import rows
+from catalog.formats.detection import WRITABLE
 from catalog.tasks import import_catalogue
 from config import settings
 from models import StoredFile
@@ -345,6 +347,135 @@ def test_files_of_many_chunks_count_every_row_once(
     assert [error["line"] for error in job["errors"]] == [n + 1 for n in range(7, 101, 7)]
 
 
+INVENTORY = "Handle,Title,Option1 Name,Option1 Value,Location,Available\n"
+
+
+@pytest.mark.parametrize("query", [{}, {"dry_run": "true"}])
+def test_an_inventory_creates_no_variant(
+    imported: Importer, admin: FlaskClient, query: dict[str, str]
+) -> None:
+    imported("handle,name,option1_name,option1_value,stock\ntea,Tea,Size,S,1\n")
+
+    job = imported(
+        INVENTORY + "tea,,Size,S,Here,5\ntea,,Size,XXL,Here,5\ntea,,Size,XXL,There,6\n", **query
+    )
+
+    assert [(error["line"], error["code"]) for error in job["errors"]] == [
+        (3, "variant_not_found"),
+        (4, "variant_not_found"),
+    ]
+    assert job["progress"] == progress(total=3, processed=3, updated=1, failed=2)
+    tea = admin.get("/api/v1/products/tea").get_json()
+    stock = 1 if query else 5
+    assert [(v["options"], v["stock"]) for v in tea["variants"]] == [({"Size": "S"}, stock)]
+
+
+def test_an_inventory_adds_up_no_product_whose_rows_are_not_all_there(
+    imported: Importer, admin: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_HELD_ROWS", 3)
+    names = [f"p{n}" for n in range(5)]
+    imported("handle,name,stock\n" + "".join(f"{name},P,1\n" for name in names))
+    counts = [f"{name},,,,{place},2\n" for place in ("Here", "There") for name in names]
+
+    job = imported(INVENTORY + "".join(counts))
+
+    errors = {(error["line"], error["code"]) for error in job["errors"]}
+    assert errors
+    assert {code for _, code in errors} == {"incomplete"}
+    refused = {counts[line - 2].partition(",")[0] for line, _ in errors}
+    assert len(errors) == 2 * len(refused)
+    assert {name: product(admin, name)["variants"][0]["stock"] for name in names} == {
+        name: 1 if name in refused else 4 for name in names
+    }
+
+
+def test_no_import_makes_a_product_of_more_than_it_may_hold(
+    imported: Importer, admin: FlaskClient
+) -> None:
+    def images(letter: str) -> str:
+        urls = " ".join(f"https://x.example/{letter}{n}" for n in range(150))
+        return f'handle,name,images\ntea,Tea,"{urls}"\nmug,Mug,\n'
+
+    imported(images("a"))
+    job = imported(images("b"))
+
+    assert [(e["line"], e["column"], e["code"]) for e in job["errors"]] == [
+        (2, "images", "too_many_images")
+    ]
+    assert len(product(admin, "tea")["images"]) == 150
+    assert job["progress"] == progress(total=2, processed=2, unchanged=1, failed=1)
+
+
+def test_long_descriptions_come_in_chunks_of_few(
+    imported: Importer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "_CHUNK_CHARACTERS", 1000)
+    sizes: list[int] = []
+    write = staging.write
+
+    def noted(session: Any, products: Any, *args: Any, **options: Any) -> Any:
+        sizes.append(len(products))
+        return write(session, products, *args, **options)
+
+    monkeypatch.setattr(staging, "write", noted)
+
+    job = imported("handle,name,description\n" + "".join(f"p{n},P,{'x' * 400}\n" for n in range(7)))
+
+    assert job["progress"]["created"] == 7
+    assert sizes == [2, 2, 2, 1]
+
+
+def test_a_row_about_a_product_with_options_adds_no_variant(
+    imported: Importer, admin: FlaskClient
+) -> None:
+    """As an export of Shopify has it whose columns of images somebody has deleted."""
+    job = imported(
+        "Handle,Title,Option1 Name,Option1 Value,Variant Price\n"
+        "tea,Tea,Size,S,3\ntea,,,M,4\ntea,,,,\ntea,,,,\n"
+        "mug,Mug,,,\nmug,,Size,L,5\n"
+    )
+
+    assert job["errors"] == []
+    for handle, sizes in (("tea", ["S", "M"]), ("mug", ["L"])):
+        variants = admin.get(f"/api/v1/products/{handle}").get_json()["variants"]
+        assert [variant["options"] for variant in variants] == [{"Size": size} for size in sizes]
+
+
+@pytest.mark.parametrize("format_", WRITABLE)
+def test_an_image_that_is_there_twice_stays_twice(
+    imported: Importer, admin: FlaskClient, format_: str
+) -> None:
+    images = [{"url": f"https://x.example/{n}", "alt": f"alt {n}"} for n in (1, 1, 2)]
+    created(admin, handle="tea", images=images)
+
+    job = imported(imported.export(format=format_)["file"], format=format_)
+
+    assert job["progress"]["unchanged"] == 1
+    assert admin.get("/api/v1/products/tea").get_json()["images"] == images
+
+
+@pytest.mark.parametrize(
+    "content", ['{"\\u0000": 1}', '[{"\\ud800": 1}]', "na\0me of,no,format that we know" + "x" * 99]
+)
+def test_names_that_cannot_be_stored_are_named_as_far_as_they_can(
+    imported: Importer, content: str
+) -> None:
+    job = imported(content)
+
+    assert (job["status"], job["error"]["code"]) == ("failed", "unknown_format")
+
+
+def test_a_column_that_is_kept_has_a_name_that_can_be_stored(
+    imported: Importer, admin: FlaskClient
+) -> None:
+    job = imported(f"handle,name,description,Gro\u0308\u00dfe,a\0b\ntea,Tea,{'x' * 200},3,4\n")
+
+    assert job["status"] == "succeeded"
+    metadata = admin.get("/api/v1/products/tea").get_json()["metadata"]
+    assert metadata == {"Gr\u00f6\u00dfe": "3", "ab": "4"}
+
+
 def test_a_form_brings_the_file_too(app: Flask, admin: FlaskClient) -> None:
     rows = "".join(f"p{n},P,{'x' * 900}\r\n" for n in range(2000))
     form = (
@@ -360,6 +491,47 @@ def test_a_form_brings_the_file_too(app: Flask, admin: FlaskClient) -> None:
     with app.app_context():
         import_catalogue.run(response.get_json()["id"])
     assert admin.get(response.headers["Location"]).get_json()["progress"]["created"] == 2000
+
+
+def test_a_files_name_is_kept_as_far_as_it_can_be_shown(
+    admin: FlaskClient, session: Session
+) -> None:
+    form = (
+        "--cut\r\nContent-Disposition: form-data; name=\"file\"; filename*=UTF-8''a%00b%0Ac.csv"
+        "\r\n\r\nname\nTee\r\n--cut--\r\n"
+    )
+
+    response = admin.post(
+        "/api/v1/imports", data=form, content_type="multipart/form-data; boundary=cut"
+    )
+
+    assert response.status_code == 202, response.text
+    assert session.scalars(select(StoredFile.filename)).one() == "abc.csv"
+
+
+def test_a_field_that_is_no_file_is_not_taken_into_memory(admin: FlaskClient) -> None:
+    class Body(io.RawIOBase):
+        read_bytes = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            head = b'--cut\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+            piece = (head if not self.read_bytes else b"x" * len(buffer))[: len(buffer)]
+            buffer[: len(piece)] = piece
+            self.read_bytes += len(piece)
+            return len(piece)
+
+    body = Body()
+    response = admin.post(
+        "/api/v1/imports",
+        environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": "4000000"},
+        content_type="multipart/form-data; boundary=cut",
+    )
+
+    assert (response.status_code, response.get_json()["code"]) == (422, "invalid")
+    assert body.read_bytes < 2_000_000
 
 
 @pytest.mark.parametrize(

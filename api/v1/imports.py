@@ -7,8 +7,10 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
+import values
 from api.inputs import JSON, Parameter, choice, flag
 from api.operations import Answer, Body, operation
 from api.v1.jobs import accepted, public
@@ -29,6 +31,7 @@ _RAW_TYPES = (
     *(JSON, "application/x-ndjson"),
 )
 _MULTIPART = "multipart/form-data"
+_MOST_FIELD_BYTES = 1024 * 1024  # of what is no file, which is held in memory
 _FILE: JSONObject = {"type": "string", "format": "binary", "minLength": 1}
 
 
@@ -54,8 +57,8 @@ class Upload(FileWriter):
 
     def finish(self, session: Session, filename: str | None) -> None:
         """Declare the file whole, within the caller's transaction, whose it is from now on."""
-        self._finished = True
         super().finish(session, filename)
+        self._finished = True
 
     def digest(self) -> bytes:
         """A hash of the file's bytes."""
@@ -82,7 +85,7 @@ def _received() -> Upload:
     upload = Upload()
     try:
         if request.mimetype == _MULTIPART:
-            upload.filename = _form_file(upload).filename
+            upload.filename = _printable(_form_file(upload).filename or "")
         else:
             copy(request.stream, upload)
         if not upload.size_bytes:
@@ -109,13 +112,24 @@ def _form_file(writer: FileWriter) -> FileStorage:
             raise _one_file()
         return writer  # type: ignore[return-value]  # the parser only writes
 
-    parser = FormDataParser(stream_factory=open_part, max_form_parts=10)
-    _, form, files = parser.parse(
-        request.stream, request.mimetype, request.content_length, request.mimetype_params
+    parser = FormDataParser(
+        stream_factory=open_part, max_form_memory_size=_MOST_FIELD_BYTES, max_form_parts=10
     )
+    body = request.stream  # 413 for one that says that it is too large
+    try:
+        _, form, files = parser.parse(
+            body, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except RequestEntityTooLarge:
+        raise _one_file() from None  # there was much that is no file
     if form or list(files) != ["file"]:
         raise _one_file()
     return files["file"]
+
+
+def _printable(filename: str) -> str:
+    """A name as it can be stored and shown: a client may send anything."""
+    return "".join(filter(str.isprintable, filename))[: values.LABEL_LIMIT]
 
 
 def _one_file() -> Invalid:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import values
 from catalog.formats import (
     encodings,
     inventory,
@@ -74,7 +75,7 @@ def open_catalogue(open_: Open, options: Options) -> Reader:
 
 
 def _unknown(what: str, names: Iterable[str]) -> Unreadable:
-    shown = ", ".join(name for name in names if name)[:1000]
+    shown = values.storable(", ".join(name for name in names if name), 1000)
     how = 'Send a mapping, such as {"name": "a column"}, that says which columns feed which fields.'
     return Unreadable(f"{what}. {how} There are: {shown}.", code="unknown_format")
 

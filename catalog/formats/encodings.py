@@ -96,7 +96,10 @@ def of(sample: bytes, given: str | None) -> Encoding:
         if sample.lstrip().startswith(magic):
             raise Unreadable(f"The file is {what}, not CSV or JSON.", code="not_text")
     if given is not None:
-        return Encoding(_known(given), given, strict=True)
+        codec = _known(given)
+        if codec == "utf-16":  # which Python reads with a mark alone
+            codec = _utf16(sample) or "utf-16-le"
+        return Encoding(codec, given, strict=True)
     utf16 = _utf16(sample)
     if utf16 is not None:
         return Encoding(utf16, "utf-16", strict=True)

@@ -202,13 +202,18 @@ class FlatReader:
         seen: dict[tuple[tuple[str, str], ...], int] = {}
         images: list[JSONObject] = []
         first = rows[0][0]
+        have_options = len(rows) > 1 and any(
+            cells[index].strip() for _, cells in rows for _, index in self._options
+        )
         for line, cells in rows:
             try:
                 exact = self._exact_of(line, cells)
                 options = exact.identity or self._read_options(line, cells, names)
                 fields = self._read_variant(line, cells, exact)
                 image = self._fill({}, line, cells, self._image) if self._image else {}
-                if options is not None or not image or line == first or _TELLING & fields.keys():
+                if options is None and have_options and not fields:
+                    pass  # it is about the product alone
+                elif options is not None or not image or line == first or _TELLING & fields.keys():
                     claim_identity(line, options or {}, seen)
                     row = VariantRow(line, options or {}, fields)
                     if self._variant_clears:

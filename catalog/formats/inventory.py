@@ -10,7 +10,16 @@ from collections.abc import Sequence
 import values
 from catalog.formats import cells
 from catalog.formats.flat import FlatFormat, FlatReader, RowRefused, settle_options
-from catalog.formats.rows import Open, Options, ProductRows, Reader, Refusal, Row, VariantRow
+from catalog.formats.rows import (
+    Group,
+    Open,
+    Options,
+    ProductRows,
+    Reader,
+    Refusal,
+    Row,
+    VariantRow,
+)
 from catalog.formats.shopify import OPTION_PAIRS, finish_options
 from catalog.formats.table import Table
 from errors import Fault
@@ -60,6 +69,14 @@ def read(open_: Open, options: Options) -> Reader:
 class _InventoryReader(FlatReader):
     """Adds up what a variant's rows say; one wrong row of a variant refuses all of them."""
 
+    def read(self, group: Group) -> tuple[ProductRows | None, list[Refusal]]:
+        """As every FlatReader; but of a product whose rows are not all there, no sum is right."""
+        if not (group.is_part or group.excess):
+            return super().read(group)
+        why = "are too many" if group.excess else "lie too far apart: sort the file by handle"
+        detail = f"is of a product whose rows {why}, and cannot be added up"
+        return None, [Refusal(line, None, None, "incomplete", detail) for line in group.lines]
+
     def _without_place(self) -> list[int]:
         return []  # what is not about stock is no business of this file
 
@@ -79,6 +96,8 @@ class _InventoryReader(FlatReader):
                 continue
             lines[line] = tuple(options.items())
             variant = found.setdefault(lines[line], VariantRow(line, options, {}))
+            if line != variant.line:
+                variant.further = [*variant.further, line]
             try:
                 self._add(variant, line, cells_)
             except RowRefused as error:

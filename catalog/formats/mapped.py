@@ -130,7 +130,7 @@ class _View(Sheet):
         if _NUMBER.fullmatch(column) and (index := int(column[1:]) - 1) < self.width:
             self.heading[index] = names[index] or column
             return self.heading[index]
-        shown = ", ".join(name for name in names if name)[:1000]
+        shown = values.storable(", ".join(name for name in names if name), 1000)
         detail = f"The mapping gives {field} the column {column}, and the file has: {shown}."
         raise Unreadable(detail, code="column_missing")
 

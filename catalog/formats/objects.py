@@ -232,5 +232,4 @@ def _shown(value: Any) -> str | None:
 
 
 def _storable(text: str) -> str:
-    """The beginning of a text, without what PostgreSQL cannot store."""
-    return text[:200].replace("\0", "").encode(errors="replace").decode()
+    return values.storable(text, 200)

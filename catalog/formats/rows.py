@@ -49,6 +49,12 @@ class VariantRow:
     options: Mapping[str, str]
     fields: Mapping[str, Any]
     cleared: AbstractSet[str] = frozenset()  # fields whose cells are blank, where that clears
+    further: Sequence[int] = ()  # lines that tell of it as well
+
+    @property
+    def lines(self) -> Sequence[int]:
+        """All lines that tell of it."""
+        return (self.line, *self.further)
 
 
 @dataclass(slots=True)
@@ -73,11 +79,20 @@ class ProductRows:
 
 @dataclass(slots=True)
 class Group:
-    """The rows of a file that share a key; `excess` are the lines beyond what a product holds."""
+    """The rows of a file that share a key; `excess` are the lines beyond what a product holds.
+
+    `is_part`: other rows of the key are in other groups.
+    """
 
     key: str
     rows: list[Row] = field(default_factory=list)
     excess: list[int] = field(default_factory=list)
+    is_part: bool = False
+
+    @property
+    def lines(self) -> list[int]:
+        """The lines of all its rows."""
+        return [*(line for line, _ in self.rows), *self.excess]
 
     def add(self, row: Row) -> None:
         """Take a row in, or only its line once the group is full."""
@@ -190,6 +205,7 @@ def groups(keyed_rows: Iterable[tuple[str, Row]], last_row: Mapping[str, int]) -
     The order depends on the file alone, so that a job can go on after the products it has done.
     """
     held: dict[str, Group] = {}
+    parted: set[str] = set()
     held_rows = 0
     current: Group | None = None
     for number, (key, row) in enumerate(keyed_rows, 1):
@@ -203,13 +219,19 @@ def groups(keyed_rows: Iterable[tuple[str, Row]], last_row: Mapping[str, int]) -
             current = current or Group(key)
             current.add(row)
             continue
-        group = held.setdefault(key, Group(key))
+        group = held.setdefault(key, Group(key, is_part=key in parted))
         group.add(row)
         held_rows += 1
-        if number == last_row[key] or held_rows > MAX_HELD_ROWS:
-            done = held.pop(key if number == last_row[key] else next(iter(held)))
-            held_rows -= len(done)
-            yield done
+        if number == last_row[key]:
+            done = held.pop(key)
+        elif held_rows > MAX_HELD_ROWS:
+            done = held.pop(next(iter(held)))
+            done.is_part = True
+            parted.add(done.key)
+        else:
+            continue
+        held_rows -= len(done)
+        yield done
     if current is not None:
         yield current
     yield from held.values()

@@ -7,6 +7,7 @@ and a clear `Unreadable` with the line for a file that cannot be read to its end
 import csv
 import io
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
@@ -28,7 +29,7 @@ _CHUNK = 64 * 1024  # characters
 
 DELIMITERS = ",;\t|"
 # Excel's own way to name the delimiter, in a line above the heading.
-_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SEP = re.compile(r'"?sep=([^\r\n"])"?\s*', re.IGNORECASE)
 # Quotes that are escaped as MySQL and PHP do it; in proper CSV they are doubled. First those that
 # end no cell, since no delimiter follows, then all.
 _ESCAPED_QUOTES = (r'\\"(?=[^{0}\r\n"]|"[{0}\r\n])', r'(?<!\\)\\"')
@@ -85,7 +86,7 @@ class Table(Sheet):
         # The report of the refused rows of a file without a heading gives it one.
         self._headed = headed or first[0] == "#1"
         names = first if self._headed else [f"#{number}" for number, _ in enumerate(first, 1)]
-        self.heading = [" ".join(name.split()) for name in names]
+        self.heading = [_name(name) for name in names]
         if not any(first):
             raise Unreadable("The file is empty: it has no heading.", code="empty_file")
 
@@ -150,6 +151,11 @@ class Table(Sheet):
         if cells != [_END]:
             detail = f"Line {line}: a quote is opened in this row and never closed."
             raise Unreadable(detail, code="unclosed_quote")
+
+
+def _name(cell: str) -> str:
+    """A column's name, as it can be a key of `metadata`."""
+    return " ".join(unicodedata.normalize("NFC", cell).replace("\0", "").split())
 
 
 def _dialect(
