@@ -171,9 +171,10 @@ def test_a_file_that_is_not_taken_leaves_nothing(
 
 
 def test_without_a_worker_that_is_said(
-    app: Flask, session: Session, monkeypatch: pytest.MonkeyPatch
+    app: Flask, session: Session, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the end of the job is shown, whoever brings it about."""
+    worker.stop()
     monkeypatch.setattr(watching, "_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(watching, "_POLL_SECONDS", 0)
     finds = iter(range(4))
@@ -188,6 +189,7 @@ def test_without_a_worker_that_is_said(
     monkeypatch.setattr(queue, "find", canceled_in_the_end)
 
     result = flask(app, "import", "-", sent=TEA)
+    worker.start()
 
     assert result.exit_code == 1
     assert result.output.count("No worker has taken job") == 1
