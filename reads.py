@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 import queries
@@ -125,8 +125,18 @@ def is_lost(driver: Any, error: psycopg2.Error) -> bool:
     return failed or bool(driver.closed)
 
 
-def read(statement: Executable, params: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-    """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`."""
+def read(
+    statement: Executable,
+    params: Mapping[str, Any] | None = None,
+    *,
+    session: Session | None = None,
+) -> Sequence[Row[Any]]:
+    """Rows of a statement of SQLAlchemy's, where speed matters less; otherwise as `fetch`.
+
+    In the session's transaction, if there is one: who holds a connection must not want another.
+    """
+    if session is not None:
+        return session.execute(statement, params).all()
     return _tried_again(lambda: _read(statement, params))
 
 

@@ -235,7 +235,8 @@ _MALFORMED = (400, "bad_request", "This is not a request of HTTP/1.1.")
 _LATE = (408, "request_timeout", "The request did not arrive.")
 _LINE_TOO_LARGE = (414, "uri_too_long", "The address is too long: 8,190 bytes are the most.")
 _HEAD_TOO_LARGE = (
-    *(431, "request_header_fields_too_large"),
+    431,
+    "request_header_fields_too_large",
     "The head of the request is too large.",
 )
 _FAULT = (500, "internal_error", "A fault of ours.")

@@ -131,9 +131,7 @@ def _next_publish(publishes: Any) -> Any:
 def find(job_id: int, session: Session | None = None) -> Row[Any]:
     """The job with this id; in the session's transaction, if there is one. Raises NotFound."""
     statement = select(Job.__table__).where(Job.id == job_id)
-    rows: Sequence[Row[Any]] = ()
-    if job_id <= MAX_ID:
-        rows = session.execute(statement).all() if session else read(statement)
+    rows = read(statement, session=session) if job_id <= MAX_ID else ()
     if not rows:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return rows[0]

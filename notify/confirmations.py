@@ -60,8 +60,7 @@ def states(order_ids: Collection[str], session: Session | None = None) -> Mappin
         .outerjoin(Job, Job.id == Mail.job_id)
         .where(Mail.kind == KIND, Mail.reference.in_(order_ids))
     )
-    rows = session.execute(statement).all() if session else read(statement)
-    return {row.reference: row for row in rows}
+    return {row.reference: row for row in read(statement, session=session)}
 
 
 def run(job: RunningJob, session: Session) -> JSONObject:

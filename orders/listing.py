@@ -39,9 +39,7 @@ def find(order_id: str, session: Session | None = None) -> Row[Any]:
     Raises NotFound.
     """
     statement = _orders().where(Order.public_id == order_id)
-    rows: Sequence[Row[Any]] = ()
-    if tokens.is_id(order_id):
-        rows = session.execute(statement).all() if session else read(statement)
+    rows = read(statement, session=session) if tokens.is_id(order_id) else ()
     if not rows:
         raise not_found(order_id)
     return rows[0]
